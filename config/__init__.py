@@ -1,0 +1,1 @@
+"""The house: settings, addresses, admin site, worker. Knows every floor; nobody imports it."""

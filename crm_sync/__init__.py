@@ -1,0 +1,1 @@
+"""Everything that leaves: connections, field mappings, deliveries, attempts and the connectors."""

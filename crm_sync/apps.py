@@ -1,0 +1,17 @@
+"""Django's entry for everything that leaves."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class CrmSyncConfig(AppConfig):
+    name = "crm_sync"
+    verbose_name = _("Sync: CRM, accounting, messages, sheets")
+
+    def ready(self) -> None:
+        from crm_sync import deliveries
+        from payments.events import event_recorded
+
+        event_recorded.connect(deliveries.plan, dispatch_uid="crm_sync.deliveries.plan")

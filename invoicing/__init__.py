@@ -1,0 +1,1 @@
+"""Paper: the messages and documents that a customer receives."""

@@ -1,0 +1,1 @@
+"""Money in: providers, their webhooks, customers, payments, refunds, subscriptions, the event log."""

@@ -1,0 +1,70 @@
+"""How the house itself is doing: who did what, which processes live, which jobs ran."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+
+class AuditEntry(models.Model):
+    """One thing a person did. Append-only; written by audit.note()."""
+
+    at = models.DateTimeField(_("when"), default=timezone.now)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, verbose_name=_("who")
+    )
+    action = models.CharField(_("what"), max_length=60)
+    subject = models.CharField(_("of what"), max_length=120, blank=True)
+    details: models.JSONField[Any] = models.JSONField(_("details"), default=dict, blank=True)
+    address = models.GenericIPAddressField(_("from"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("audit entry")
+        verbose_name_plural = _("audit trail")
+        ordering = ("-at", "-pk")
+        indexes = (
+            models.Index(fields=("-at", "-id"), name="audit_newest"),
+            models.Index(fields=("subject", "-at"), name="audit_by_subject"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.subject}"
+
+
+class Heartbeat(models.Model):
+    """The last sign of life of a part of the house ("worker", "web")."""
+
+    name = models.CharField(max_length=80, primary_key=True)
+    beat_at = models.DateTimeField()
+    details: models.JSONField[Any] = models.JSONField(default=dict, blank=True)
+
+    class Meta:
+        verbose_name = _("heartbeat")
+        verbose_name_plural = _("heartbeats")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class JobSlot(models.Model):
+    """One run of a periodic job. The unique slot lets only one of several clusters run it."""
+
+    job = models.CharField(max_length=60)
+    slot = models.CharField(max_length=40)
+    started_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    problem = models.TextField(blank=True)
+
+    class Meta:
+        verbose_name = _("periodic job")
+        verbose_name_plural = _("periodic jobs")
+        constraints = (
+            models.UniqueConstraint(fields=("job", "slot"), name="each_job_runs_once_in_its_slot"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.job} {self.slot}"

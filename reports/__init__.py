@@ -1,0 +1,1 @@
+"""What people look at. Reads every floor below and never changes money."""
