@@ -31,6 +31,13 @@ PREVIOUS = stamp.VENV + ".previous"
 TAIL_LINES = 15
 SECONDS_BETWEEN_LINES = 10
 
+ENVIRONMENT = {
+    "PIP_USER": "0",
+    # uv trusts its own list of certificates unless told; older versions are told by another name.
+    "UV_SYSTEM_CERTS": "1",
+    "UV_NATIVE_TLS": "1",
+}
+
 # What pip and uv print where the real work begins.
 INSTALLING = ("Installing collected packages", "Prepared ")
 # How they say that a package is not the one that was locked ...
@@ -172,8 +179,7 @@ class _Tools:
         self.lock = lock
         self.log = log
         with open(stamp.LOCK, encoding="utf-8") as file:
-            # A line with a marker is for another system or another Python.
-            self.total = sum("==" in line and " ; " not in line for line in file)
+            self.total = sum("==" in line for line in file)
 
     def run(self, title: str, command: "list[str]", counted: bool = False) -> None:
         self.log.write(f"\n$ {' '.join(command)}\n")
@@ -185,7 +191,7 @@ class _Tools:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             pass_fds=[self.lock],
-            env=dict(os.environ, PIP_USER="0", PYTHONUNBUFFERED="1"),
+            env=dict(os.environ, **ENVIRONMENT),
             universal_newlines=True,
             errors="replace",
         )
@@ -224,15 +230,15 @@ class _Ticker:
     def __exit__(self, *error: object) -> None:
         self.done.set()
         self.thread.join()
-        self._show(end="\n")
+        self._show("", end="\n")
 
     def _tick(self) -> None:
         terminal = sys.stderr.isatty()
         while not self.done.wait(0.5 if terminal else SECONDS_BETWEEN_LINES):
-            self._show(end="" if terminal else "\n")
+            self._show(self.progress(), end="" if terminal else "\n")
 
-    def _show(self, end: str) -> None:
-        parts = [self.title, self.progress(), f"{time.monotonic() - self.started:.0f} s"]
+    def _show(self, progress: str, end: str) -> None:
+        parts = [self.title, progress, f"{time.monotonic() - self.started:.0f} s"]
         start = "\r\033[K" if sys.stderr.isatty() else ""
         _say(start + "  " + " · ".join(part for part in parts if part), end=end)
 
@@ -250,7 +256,7 @@ def _why(title: str, said: "list[str]") -> str:
         )
     elif os.strerror(errno.ENOSPC) in text:
         sentence = (
-            "The disk is full. Quittance's packages need about 400 MB; make room and start again."
+            "The disk is full. Quittance's packages need about 700 MB; make room and start again."
         )
     else:
         sentence = f"{title} failed."
@@ -266,7 +272,7 @@ def _what_to_do(error: OSError) -> str:
         )
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return (
-            "The disk is full. Quittance's packages need about 400 MB; make room and start again."
+            "The disk is full. Quittance's packages need about 700 MB; make room and start again."
         )
     return f"The set-up cannot go on: {error}"
 
