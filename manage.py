@@ -19,6 +19,12 @@ if __name__ == "__main__":
 
     entrance.enter(sys.argv)
 
+    if sys.argv[1:2] == ["test"]:
+        # Before Django reads .env into this process.
+        from config.management.commands.test import run_tests
+
+        run_tests(sys.argv[2:])
+
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     from django.core.management import execute_from_command_line
 
