@@ -16,6 +16,9 @@ OLDEST = (3, 12)
 # Those the tests know, the best first. Anything newer is taken only where none of them is found.
 TESTED = ((3, 13), (3, 12), (3, 14))
 
+# Looked into after PATH, which env -i empties and macOS keeps short.
+USUAL_FOLDERS = ("/usr/local/bin", "/opt/homebrew/bin", "/usr/bin", "/bin")
+
 # Prints version, whether venv can bring pip, and the Python behind any virtualenv or shim.
 # An interpreter built without ssl or sqlite3 stops at the first line.
 PROBE = """
@@ -124,6 +127,7 @@ def advice(unfit: "list[Interpreter]") -> str:
 
 
 def sudo() -> str:
+    """What goes before a line that installs something."""
     return "" if os.getuid() == 0 else "sudo "
 
 
@@ -155,9 +159,7 @@ def _on_path(name: str) -> "list[str]":
 
 
 def _path_folders() -> "list[str]":
-    # Those after PATH itself are for env -i and for macOS.
-    usual = ["/usr/local/bin", "/opt/homebrew/bin", "/usr/bin", "/bin"]
-    folders = os.environ.get("PATH", "").split(os.pathsep) + usual
+    folders = [*os.environ.get("PATH", "").split(os.pathsep), *USUAL_FOLDERS]
     return [folder for folder in _once(folders) if os.path.isabs(folder)]
 
 
