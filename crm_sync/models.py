@@ -64,6 +64,9 @@ class Connection(models.Model):
         verbose_name = _("connection")
         verbose_name_plural = _("connections")
         ordering = ("label",)
+        permissions = (
+            ("manage_connection", "Can add, change, test, pause and resume connections"),
+        )
         constraints = (
             models.UniqueConstraint(fields=("label",), name="each_connection_has_its_own_name"),
         )
@@ -218,6 +221,11 @@ class Delivery(models.Model):
         verbose_name = _("delivery")
         verbose_name_plural = _("deliveries")
         ordering = ("-created_at", "-pk")
+        permissions = (
+            ("retry_delivery", "Can retry and resend deliveries"),
+            ("ignore_delivery", "Can ignore deliveries and consider them sent"),
+            ("fix_value", "Can correct a value and retry what failed because of it"),
+        )
         constraints = (
             models.UniqueConstraint(
                 fields=("connection", "effect_key"), name="each_effect_owed_once"
