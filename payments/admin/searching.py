@@ -1,0 +1,115 @@
+"""Read what somebody typed into a search box, so that one indexed look-up answers it.
+
+Whatever looks like a provider's id is an id, whatever has an @ is an e-mail, a number is an
+amount; only the rest is words, and words are looked up from their beginning. Nothing here ever
+makes the database read a whole table.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from django.db import connection
+from django.db.models import Q
+
+from payments.money import FOUR_DECIMAL, THREE_DECIMAL, ZERO_DECIMAL, exponent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# Stripe's ids say what they are: https://docs.stripe.com/api (pi_3Nx..., ch_..., py_... and so on).
+PROVIDER_ID = re.compile(r"^[a-z]{2,12}(_test|_live)?_[A-Za-z0-9_]{4,}$")
+AMOUNT = re.compile(
+    r"^(?P<before>[A-Za-z]{3}|zł|[€$£])?\s*(?P<number>\d[\d\s.,']*)\s*(?P<after>[A-Za-z]{3}|zł|[€$£])?$"
+)
+SIGNS = {"zł": "PLN", "€": "EUR", "$": "USD", "£": "GBP"}
+LARGEST = 10**15
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """A typed amount: "249", "249,00", "PLN 1 249.00"; `currency` is empty where none was typed."""
+
+    value: Decimal
+    currency: str
+
+    def as_query(self, field: str, currency_field: str) -> Q:
+        """Rows with this amount in their own currency's minor units."""
+        if self.currency:
+            minor = self._minor(exponent(self.currency))
+            return Q(**{field: minor, currency_field: self.currency})
+        unusual = {0: ZERO_DECIMAL, 3: THREE_DECIMAL, 4: FOUR_DECIMAL}
+        found = Q(**{field: self._minor(2)}) & ~Q(
+            **{f"{currency_field}__in": sorted(set().union(*unusual.values()))}
+        )
+        for digits, currencies in unusual.items():
+            found |= Q(**{field: self._minor(digits), f"{currency_field}__in": sorted(currencies)})
+        return found
+
+    def _minor(self, digits: int) -> int:
+        """The minor units, or -1 (which matches nothing) where the currency has no such digits."""
+        minor = self.value.scaleb(digits)
+        return int(minor) if minor == minor.to_integral_value() and minor < LARGEST else -1
+
+
+def provider_id(term: str) -> str | None:
+    """The term when it looks like a provider's id (pi_..., ch_..., evt_...)."""
+    return term if PROVIDER_ID.match(term) else None
+
+
+def email(term: str) -> str | None:
+    """The term when it is an e-mail address or the beginning of one."""
+    return term if "@" in term and " " not in term else None
+
+
+def amount(term: str) -> Amount | None:
+    """The amount that was typed, in Polish or English writing."""
+    match = AMOUNT.match(term)
+    if not match:
+        return None
+    sign = match["before"] or match["after"] or ""
+    currency = SIGNS.get(sign.lower(), sign.upper())
+    value = _decimal(match["number"], has_mils=currency in THREE_DECIMAL)
+    if value is None or value.scaleb(4) >= LARGEST:
+        return None
+    return Amount(value, currency)
+
+
+def _decimal(typed: str, *, has_mils: bool) -> Decimal | None:
+    bare = re.sub(r"[\s']", "", typed).rstrip(".,")
+    mark = max(bare.rfind("."), bare.rfind(","))
+    digits = len(bare) - mark - 1
+    # "1.249" and "1,249" are thousands, "249,00" and "249.5" are not.
+    if mark == -1 or (digits == 3 and not has_mils):
+        plain = re.sub(r"[.,]", "", bare)
+    else:
+        plain = f"{re.sub('[.,]', '', bare[:mark])}.{bare[mark + 1 :]}"
+    return Decimal(plain) if re.fullmatch(r"\d+(\.\d+)?", plain) else None
+
+
+def begins(fields: Iterable[str], term: str) -> Q:
+    """Rows where one of `fields` begins with `term`, as typed or with capital letters."""
+    spellings = dict.fromkeys((term, term.lower(), term.capitalize(), term.title(), term.upper()))
+    found = Q()
+    for field in fields:
+        for spelling in spellings:
+            found |= _begins(field, spelling)
+    return found
+
+
+def _begins(field: str, term: str) -> Q:
+    # PostgreSQL answers LIKE 'abc%' from a *_pattern_ops index; SQLite answers a range from any.
+    if connection.vendor == "postgresql":
+        return Q(**{f"{field}__startswith": term})
+    return Q(**{f"{field}__gte": term, f"{field}__lt": f"{term}\U0010ffff"})
+
+
+def exactly(fields: Iterable[str], term: str, *, any_case: bool = False) -> Q:
+    """Rows where one of `fields` is `term`. Asking in any case needs an index on Upper(field)."""
+    found = Q()
+    for field in fields:
+        found |= Q(**{f"{field}__iexact" if any_case else field: term})
+    return found
