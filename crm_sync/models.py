@@ -45,6 +45,11 @@ class Connection(models.Model):
         help_text=_("Leave empty for the vendor's own address. The sandbox puts its own here."),
     )
     is_enabled = models.BooleanField(_("switched on"), default=True)
+    follows_since = models.DateTimeField(
+        _("follows since"),
+        default=timezone.now,
+        help_text=_("Payments before this moment are sent only when you ask for them."),
+    )
     mapping_version = models.PositiveIntegerField(_("mapping version"), default=1)
     created_at = models.DateTimeField(_("added"), default=timezone.now, editable=False)
 
@@ -251,6 +256,11 @@ class Delivery(models.Model):
                 fields=("connection", "cause", "cause_detail"),
                 name="deliveries_failed",
                 condition=models.Q(state__in=("needs_attention", "unsure")),
+            ),
+            models.Index(
+                fields=("ignored_until",),
+                name="deliveries_ignored_for_now",
+                condition=models.Q(state="ignored", ignored_until__isnull=False),
             ),
             models.Index(fields=("state", "-created_at", "-id"), name="deliveries_by_state"),
             models.Index(fields=("-created_at", "-id"), name="deliveries_newest"),

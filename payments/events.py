@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import transaction
 from django.dispatch import Signal
 
+from payments.inserts import insert_once
 from payments.models import Customer, Event, InboundWebhook, Payment
 
 if TYPE_CHECKING:
@@ -59,20 +60,20 @@ def record(
     """
     if not transaction.get_connection().in_atomic_block:
         raise RuntimeError("An event is recorded inside the transaction of its change.")
-    event, is_new = Event.objects.get_or_create(
+    event = Event(
         type=type_,
         subject=subject,
-        defaults={
-            "livemode": livemode,
-            "occurred_at": occurred_at,
-            "payment": payment,
-            "customer": customer or (payment.customer if payment else None),
-            "webhook": webhook,
-            "facts": facts or {},
-            "is_history": is_history,
-        },
+        livemode=livemode,
+        occurred_at=occurred_at,
+        payment=payment,
+        customer_id=customer.pk if customer else payment.customer_id if payment else None,
+        webhook=webhook,
+        facts=facts or {},
+        is_history=is_history,
     )
-    if not is_new:
+    event.pk = insert_once(event, ("type", "subject"))
+    if event.pk is None:
         return None
+    event._state.adding = False
     event_recorded.send(sender=Event, event=event)
     return event

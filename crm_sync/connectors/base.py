@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from django import forms
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from crm_sync.models import Connection, Delivery
     from payments.models import Event
@@ -133,6 +133,9 @@ class Connector:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+        # Called before every call that leaves: waits for the connection's rate limit and stops a
+        # batch whose lease has run out. The engine puts its own here; alone it does nothing.
+        self.gate: Callable[[], None] = lambda: None
 
     def check(self) -> str:
         """One sentence that names the account reached: "Connected as Acme Sp. z o.o. (portal 42)".

@@ -50,21 +50,18 @@ class Heartbeat(models.Model):
         return self.name
 
 
-class JobSlot(models.Model):
-    """One run of a periodic job. The unique slot lets only one of several clusters run it."""
+class PeriodicJob(models.Model):
+    """One job of the clock. Whoever moves `due_at` on runs it: one of however many workers."""
 
-    job = models.CharField(max_length=60)
-    slot = models.CharField(max_length=40)
-    started_at = models.DateTimeField(default=timezone.now)
-    finished_at = models.DateTimeField(null=True, blank=True)
-    problem = models.TextField(blank=True)
+    name = models.CharField(_("job"), max_length=60, primary_key=True)
+    due_at = models.DateTimeField(_("due"), default=timezone.now)
+    started_at = models.DateTimeField(_("started"), null=True, blank=True)
+    finished_at = models.DateTimeField(_("finished"), null=True, blank=True)
+    problem = models.TextField(_("problem"), blank=True)
 
     class Meta:
         verbose_name = _("periodic job")
         verbose_name_plural = _("periodic jobs")
-        constraints = (
-            models.UniqueConstraint(fields=("job", "slot"), name="each_job_runs_once_in_its_slot"),
-        )
 
     def __str__(self) -> str:
-        return f"{self.job} {self.slot}"
+        return self.name

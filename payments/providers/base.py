@@ -109,6 +109,13 @@ class Provider:
         """
         raise NotImplementedError
 
+    def bring_fees(self) -> int:
+        """Ask, in few calls, for the fees of payments that still miss theirs; answers how many came.
+
+        Outside any transaction. Raises a ProviderProblem.
+        """
+        raise NotImplementedError
+
     def check(self) -> str:
         """One sentence that names the account reached. Raises a ProviderProblem."""
         raise NotImplementedError

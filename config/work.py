@@ -1,0 +1,127 @@
+"""Work off what is due: the one task that the queue ever runs.
+
+One worker process does everything: it projects webhooks in its main thread, asks providers and
+sends deliveries in a few threads, and looks after the periodic jobs. It returns when nothing is
+due any more or its turn is over; the bell (config/broker.py) calls it again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+
+from django.conf import settings
+from django.db import close_old_connections
+from django.utils import timezone
+
+from config import clock
+from crm_sync import deliveries
+from payments import processing
+from payments.crashpoints import arm_from_environment
+from payments.models import Heartbeat
+
+logger = logging.getLogger(__name__)
+
+# One turn, in seconds: short, so that a cluster whose queue has died shows no sign of life soon.
+TURN = 12.0
+BEAT_EVERY = 3.0
+LOOK_AT_DELIVERIES_EVERY = 0.01
+WORKER_NAME = os.environ.get("QUITTANCE_WORKER", f"worker:{socket.gethostname()}")
+
+
+def is_due() -> bool:
+    """Whether a worker would find something to do now."""
+    now = timezone.now()
+    return (
+        processing.due(now).exists()
+        or deliveries.due(now).exists()
+        or deliveries.expired(now).exists()
+    )
+
+
+def work_off(turn: float = TURN) -> int:
+    """Do what is due until nothing is, at most `turn` seconds; answers how much was done."""
+    desk = Desk.of_this_process()
+    return desk.work(turn)
+
+
+class Desk:
+    """What one worker process keeps between turns: its threads and what they are busy with."""
+
+    _kept: tuple[int, Desk] | None = None
+
+    def __init__(self) -> None:
+        arm_from_environment()
+        self.pool = ThreadPoolExecutor(settings.WORKER_THREADS, "sender")
+        self.asking = ThreadPoolExecutor(settings.WORKER_THREADS * 4, "asker")
+        self.inbound = processing.Desk(self.asking)
+        self.sending: set[Future[None]] = set()
+        self.beat_at = 0.0
+        # No connection may hold more than half of all the senders there are.
+        self.most_batches = max(settings.WORKERS * settings.WORKER_THREADS // 2, 1)
+
+    @classmethod
+    def of_this_process(cls) -> Desk:
+        """The process's desk, made after django-q2 has forked."""
+        if cls._kept is None or cls._kept[0] != os.getpid():
+            cls._kept = (os.getpid(), cls())
+        return cls._kept[1]
+
+    def work(self, turn: float) -> int:
+        """One turn. Leaves nothing under way that its leases would not give back."""
+        until = time.monotonic() + turn
+        done = 0
+        while True:
+            self._beat()
+            done += clock.run_due()
+            step = self.inbound.work() + self._send_due()
+            done += step
+            if time.monotonic() >= until:
+                break
+            if step:
+                continue
+            if not self.sending and not self.inbound.is_busy:
+                break
+            self._wait_a_little()
+        self.inbound.drain(seconds=25)
+        return done
+
+    def _send_due(self) -> int:
+        """Hand batches to free threads, the least busy connection first; answers how many."""
+        self.sending = {future for future in self.sending if not future.done()}
+        free = settings.WORKER_THREADS - len(self.sending)
+        started = 0
+        if free <= 0:
+            return 0
+        for conn in deliveries.connections_with_work(timezone.now(), self.most_batches):
+            if started >= free:
+                break
+            batch = deliveries.claim(conn)
+            if batch is not None:
+                self.sending.add(self.pool.submit(_send, batch))
+                started += 1
+        return started
+
+    def _wait_a_little(self) -> None:
+        under_way = {*self.sending, *self.inbound.questions}
+        wait(under_way, timeout=LOOK_AT_DELIVERIES_EVERY, return_when=FIRST_COMPLETED)
+
+    def _beat(self) -> None:
+        if time.monotonic() - self.beat_at < BEAT_EVERY:
+            return
+        self.beat_at = time.monotonic()
+        now = timezone.now()
+        for name in (WORKER_NAME, "worker"):
+            Heartbeat.objects.update_or_create(name=name, defaults={"beat_at": now})
+
+
+def _send(batch: deliveries.Batch) -> None:
+    close_old_connections()
+    try:
+        deliveries.send(batch)
+    except Exception:
+        # The database's trouble: the lease runs out and the batch is taken back.
+        logger.exception("batch not settled", extra={"connection": batch.connection.pk})
