@@ -1,0 +1,462 @@
+"""Show what failed, grouped by its cause, and let people settle it: retry, ignore, correct.
+
+The admin and the API call these functions. How a delivery is sent again is the engine's business
+(crm_sync/deliveries.py); what a cause means to a bookkeeper stands in crm_sync/causes.py. Every
+action is safe when two people press at once, answers how many deliveries it moved, and is noted.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields, replace
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Self
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import transaction
+from django.db.models import (
+    Case,
+    CharField,
+    Count,
+    Exists,
+    F,
+    Max,
+    Min,
+    OuterRef,
+    Q,
+    Sum,
+    Value,
+    When,
+    Window,
+)
+from django.db.models.functions import RowNumber
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from crm_sync import deliveries
+from crm_sync.models import BulkRetry, Connection, Delivery
+from payments import audit
+from payments.events import CUSTOMER_UPDATED, record
+from payments.models import Customer, CustomerIdentity
+from payments.money import Money, exponent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from django.contrib.auth.models import User
+    from django.db.models import QuerySet
+    from django.http import HttpRequest
+
+# Stands for "the ones without any" where an empty value means "no matter which".
+NONE = "-"
+# One cause about more things than this is one card, not many.
+FEW = 5
+# The card of a cause that is about many things.
+MANY = "*"
+BADGE_LIMIT = 999
+
+
+@dataclass(frozen=True, slots=True)
+class Which:
+    """Which failed deliveries are meant: every value narrows, an empty one does not.
+
+    Amounts are in major units of `currency` and need it; days are those of the current time zone.
+    """
+
+    connection: int | None = None
+    state: str = ""
+    cause: str = ""
+    about: str = ""
+    purpose: str = ""
+    since: date | None = None
+    until: date | None = None
+    currency: str = ""
+    amount_from: Decimal | None = None
+    amount_to: Decimal | None = None
+
+    def deliveries(self) -> QuerySet[Delivery]:
+        found = Delivery.objects.filter(state__in=Delivery.FAILED)
+        if self.connection is not None:
+            found = found.filter(connection=self.connection)
+        if self.state:
+            found = found.filter(state=self.state)
+        if self.cause:
+            found = found.filter(cause=_plain(self.cause))
+        if self.about:
+            found = found.filter(cause_detail=_plain(self.about))
+        if self.purpose:
+            found = found.filter(purpose=self.purpose)
+        if self.since:
+            found = found.filter(failed_at__gte=_midnight(self.since))
+        if self.until:
+            found = found.filter(failed_at__lt=_midnight(self.until + timedelta(days=1)))
+        if self.currency:
+            found = found.filter(currency=self.currency)
+            if self.amount_from is not None:
+                least = math.ceil(self.amount_from.scaleb(exponent(self.currency)))
+                found = found.filter(amount_minor__gte=least)
+            if self.amount_to is not None:
+                most = math.floor(self.amount_to.scaleb(exponent(self.currency)))
+                found = found.filter(amount_minor__lte=most)
+        return found
+
+    def as_dict(self) -> dict[str, str]:
+        """The narrowing values as texts: for an address, a form or a JSON column."""
+        given = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return {name: str(value) for name, value in given if value not in (None, "")}
+
+    @classmethod
+    def from_dict(cls, texts: Mapping[str, str]) -> Self:
+        """What `as_dict` wrote. Raises ValueError (decimal.InvalidOperation) for other texts."""
+        read: dict[str, Any] = {
+            "connection": int,
+            "since": date.fromisoformat,
+            "until": date.fromisoformat,
+            "amount_from": Decimal,
+            "amount_to": Decimal,
+        }
+        known = {field.name for field in fields(cls)}
+        return cls(
+            **{name: read.get(name, str)(text) for name, text in texts.items() if name in known}
+        )
+
+
+def _plain(value: str) -> str:
+    return "" if value == NONE else value
+
+
+def _midnight(day: date) -> datetime:
+    return timezone.make_aware(datetime.combine(day, time.min))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much an action would touch: deliveries, payments behind them, their money.
+
+    A payment counts once however many of its deliveries are meant.
+    """
+
+    count: int
+    payments: int
+    money: tuple[Money, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One card of the inbox: failures of one connection that have one cause.
+
+    `about` is what they are about when it is one thing; `is_about_many` says that it differs.
+    """
+
+    which: Which
+    connection: Connection
+    state: str
+    cause: str
+    about: str
+    is_about_many: bool
+    size: Plan
+    first_at: datetime | None
+    last_at: datetime | None
+    preview: tuple[Delivery, ...]
+
+    @property
+    def is_unsure(self) -> bool:
+        return self.state == Delivery.State.UNSURE
+
+
+def open_count() -> int:
+    """How many deliveries wait for a person; stops counting at BADGE_LIMIT + 1. One query."""
+    return Delivery.objects.filter(state__in=Delivery.FAILED)[: BADGE_LIMIT + 1].count()
+
+
+def groups(which: Which | None = None) -> list[Group]:
+    """The failures in `which` as cards, biggest first. Four queries, however many there are."""
+    which = which or Which()
+    marked = which.deliveries().order_by().annotate(card=_card(which))
+    key = ("connection_id", "state", "cause", "card")
+    same_card = {name: OuterRef(name) for name in key}
+    rows = marked.values(*key, "currency").annotate(
+        **_totals(marked.filter(**same_card)), first_at=Min("failed_at"), last_at=Max("failed_at")
+    )
+    cards: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        cards.setdefault(tuple(row[name] for name in key), []).append(row)
+
+    previews: dict[tuple[Any, ...], list[Delivery]] = {}
+    newest = Window(RowNumber(), partition_by=[F(name) for name in key], order_by=F("pk").desc())
+    for delivery in (
+        marked.annotate(place=newest)
+        .filter(place__lte=3)
+        .select_related("payment", "customer")
+        .order_by("-pk")
+    ):
+        previews.setdefault(tuple(getattr(delivery, name) for name in key), []).append(delivery)
+
+    connections = Connection.objects.in_bulk({card[0] for card in cards})
+    found = [
+        _group(which, connections[card[0]], card, rows_of_card, previews.get(card, []))
+        for card, rows_of_card in cards.items()
+    ]
+    return sorted(found, key=lambda group: (-group.size.count, group.cause, group.about))
+
+
+def plan(which: Which) -> Plan:
+    """How much `which` means right now."""
+    meant = which.deliveries().order_by()
+    return _plan(meant.values("currency").annotate(**_totals(meant)))
+
+
+def _card(which: Which) -> Case:
+    """What a delivery's card is about: its own detail, or MANY where its cause has many."""
+    crowded = (
+        which.deliveries()
+        .order_by()
+        .values("connection_id", "state", "cause")
+        .annotate(things=Count("cause_detail", distinct=True))
+        .filter(things__gt=FEW)
+        .values("connection_id", "state", "cause")
+    )
+    return Case(
+        *(When(**cause, then=Value(MANY)) for cause in crowded),
+        default=F("cause_detail"),
+        output_field=CharField(),
+    )
+
+
+def _totals(same: QuerySet[Delivery]) -> dict[str, Any]:
+    """Aggregates for a Plan; `same` are the deliveries counted together with an outer one."""
+    earlier = same.filter(payment=OuterRef("payment"), pk__lt=OuterRef("pk"))
+    return {
+        "count": Count("pk"),
+        "payments": Count("payment", distinct=True),
+        "minor": Sum("amount_minor", filter=~Exists(earlier), default=0),
+    }
+
+
+def _plan(rows: Iterable[Mapping[str, Any]]) -> Plan:
+    sums = sorted(rows, key=lambda row: str(row["currency"]))
+    return Plan(
+        count=sum(row["count"] for row in sums),
+        payments=sum(row["payments"] for row in sums),
+        money=tuple(
+            Money(row["minor"], row["currency"]) for row in sums if row["currency"] and row["minor"]
+        ),
+    )
+
+
+def _group(
+    which: Which,
+    connection: Connection,
+    card: tuple[Any, ...],
+    rows: list[dict[str, Any]],
+    preview: list[Delivery],
+) -> Group:
+    _pk, state, cause, about = card
+    is_about_many = about == MANY
+    return Group(
+        which=replace(
+            which,
+            connection=connection.pk,
+            state=state,
+            cause=cause or NONE,
+            about=which.about if is_about_many else about or NONE,
+        ),
+        connection=connection,
+        state=state,
+        cause=cause,
+        about="" if is_about_many else about,
+        is_about_many=is_about_many,
+        size=_plan(rows),
+        first_at=min((row["first_at"] for row in rows if row["first_at"]), default=None),
+        last_at=max((row["last_at"] for row in rows if row["last_at"]), default=None),
+        preview=tuple(preview),
+    )
+
+
+def retry(ids: Iterable[int], by: User | None, request: HttpRequest | None = None) -> int:
+    """Try these deliveries again now; answers how many were still waiting for that.
+
+    A message that may have arrived stays as it is: sending it again is a decision of its own
+    (`send_again`).
+    """
+    chosen = list(ids)
+    count = _retry(chosen)
+    if count:
+        audit.note(request, "delivery.retried", _subject(chosen), user=by, count=count)
+    return count
+
+
+def send_again(delivery: Delivery, by: User, request: HttpRequest | None = None) -> bool:
+    """Send a message again although it may have arrived, or what was delivered once more."""
+    done = deliveries.resend(delivery)
+    if done:
+        audit.note(request, "delivery.resent", delivery, user=by, was=delivery.state)
+    return done
+
+
+def consider_sent(delivery: Delivery, by: User, request: HttpRequest | None = None) -> bool:
+    """A person has made sure that this unsure message arrived."""
+    done = deliveries.consider_sent(delivery)
+    if done:
+        audit.note(request, "delivery.considered_sent", delivery, user=by)
+    return done
+
+
+def ignore(
+    ids: Iterable[int],
+    by: User,
+    reason: str,
+    until: datetime | None = None,
+    request: HttpRequest | None = None,
+) -> int:
+    """Take these out of the inbox, for good or `until` a moment at which they come back.
+
+    Raises ValidationError without a reason.
+    """
+    why = reason.strip()
+    if not why:
+        raise ValidationError(_("Say why this is ignored; a colleague will want to know."))
+    chosen = list(ids)
+    count = deliveries.ignore(Delivery.objects.filter(pk__in=chosen), by, why, until)
+    if count:
+        end = until.isoformat() if until else None
+        audit.note(
+            request,
+            "delivery.ignored",
+            _subject(chosen),
+            user=by,
+            count=count,
+            reason=why,
+            until=end,
+        )
+    return count
+
+
+def correct_email(
+    customer: Customer, email: str, by: User, request: HttpRequest | None = None
+) -> int:
+    """Give `customer` the right address and retry what failed for them; answers how many.
+
+    The former address stays as one of the customer's identities. Raises ValidationError when the
+    address is none, or belongs to somebody else.
+    """
+    address = email.strip()
+    validate_email(address)
+    with transaction.atomic():
+        customer = Customer.objects.select_for_update().get(pk=customer.pk)
+        former = customer.email
+        _add_email(customer, address)
+        if former:
+            _add_email(customer, former)
+        now = timezone.now()
+        customer.email = address
+        customer.email_corrected_at = now
+        customer.save(update_fields=["email", "email_corrected_at", "updated_at"])
+        record(
+            CUSTOMER_UPDATED,
+            f"customer:{customer.pk}:email:{now.isoformat()}",
+            livemode=customer.livemode,
+            occurred_at=now,
+            customer=customer,
+        )
+        audit.note(request, "customer.email_corrected", customer, user=by, was=former, now=address)
+    failed = customer.deliveries.filter(state=Delivery.State.NEEDS_ATTENTION)
+    return retry(failed.values_list("pk", flat=True), by, request)
+
+
+def _add_email(customer: Customer, address: str) -> None:
+    identity, _is_new = CustomerIdentity.objects.get_or_create(
+        livemode=customer.livemode,
+        kind=CustomerIdentity.Kind.EMAIL,
+        value=address.lower(),
+        defaults={"customer": customer},
+    )
+    if identity.customer_id != customer.pk:
+        raise ValidationError(
+            _("%(email)s belongs to another customer: %(customer)s."),
+            params={"email": address, "customer": identity.customer},
+        )
+
+
+def _retry(ids: list[int]) -> int:
+    may_have_arrived = Q(kind=Delivery.Kind.MESSAGE, intent_at__isnull=False)
+    return deliveries.retry(Delivery.objects.filter(pk__in=ids).exclude(may_have_arrived))
+
+
+def _subject(ids: list[int]) -> str:
+    return f"delivery:{ids[0]}" if len(ids) == 1 else "delivery"
+
+
+def start_bulk_retry(which: Which, by: User, request: HttpRequest | None = None) -> BulkRetry:
+    """Begin to retry everything in `which` that failed up to now; the worker goes on with it.
+
+    Unsure deliveries are left out. The same wish pressed twice is one bulk retry.
+    """
+    which = replace(which, state=Delivery.State.NEEDS_ATTENTION)
+    running = BulkRetry.objects.filter(state=BulkRetry.State.RUNNING, filters=which.as_dict())
+    with transaction.atomic():
+        meant = which.deliveries().aggregate(planned=Count("pk"), last=Max("pk"))
+        if (already := running.first()) is not None:
+            return already
+        bulk = BulkRetry.objects.create(
+            asked_by=by,
+            filters=which.as_dict(),
+            planned=meant["planned"],
+            up_to_id=meant["last"] or 0,
+        )
+        audit.note(
+            request, "bulk_retry.started", bulk, user=by, planned=bulk.planned, **which.as_dict()
+        )
+    return bulk
+
+
+def bulk_retry_step(limit: int = 200) -> bool:
+    """Release the next `limit` deliveries of the oldest bulk retry; False when none is running."""
+    bulk = BulkRetry.objects.filter(state=BulkRetry.State.RUNNING).order_by("pk").first()
+    if bulk is None:
+        return False
+    release_some(bulk, limit)
+    return True
+
+
+def release_some(bulk: BulkRetry, limit: int = 200) -> None:
+    """One step of one bulk retry. Two at the same time never take the same step."""
+    with transaction.atomic():
+        meant = Which.from_dict(bulk.filters).deliveries()
+        ids = list(
+            meant.filter(pk__gt=bulk.last_id, pk__lte=bulk.up_to_id)
+            .order_by("pk")
+            .values_list("pk", flat=True)[:limit]
+        )
+        is_last = len(ids) < limit
+        taken = BulkRetry.objects.filter(
+            pk=bulk.pk, state=BulkRetry.State.RUNNING, last_id=bulk.last_id
+        ).update(
+            last_id=bulk.up_to_id if is_last else ids[-1],
+            state=BulkRetry.State.DONE if is_last else BulkRetry.State.RUNNING,
+            finished_at=timezone.now() if is_last else None,
+        )
+        if taken and ids:
+            released = _retry(ids)
+            BulkRetry.objects.filter(pk=bulk.pk).update(released=F("released") + released)
+    bulk.refresh_from_db()
+
+
+def cancel_bulk_retry(bulk: BulkRetry, by: User, request: HttpRequest | None = None) -> bool:
+    """Stop a running bulk retry; what it has released already is not called back."""
+    canceled = bool(
+        BulkRetry.objects.filter(pk=bulk.pk, state=BulkRetry.State.RUNNING).update(
+            state=BulkRetry.State.CANCELED, finished_at=timezone.now()
+        )
+    )
+    if canceled:
+        bulk.refresh_from_db()
+        audit.note(request, "bulk_retry.canceled", bulk, user=by, released=bulk.released)
+    return canceled
+
+
+def return_expired() -> int:
+    """Put back into the inbox what was ignored until now; answers how many. For the tick."""
+    return deliveries.return_ignored()
