@@ -84,11 +84,9 @@ def stranger():
         each.close()
 
 
-def answer(
-    body: bytes, *, status="200 OK", kind="application/json", length=None, extra=""
-) -> bytes:
-    head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length or len(body)}\r\n"
-    return f"{head}{extra}\r\n".encode() + body
+def answer(body, *, status="200 OK", kind="application/json", length=None, extra=""):
+    head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nConnection: close\r\n"
+    return f"{head}Content-Length: {length or len(body)}\r\n{extra}\r\n".encode() + body
 
 
 def client(url, **kwargs):
