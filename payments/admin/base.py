@@ -6,90 +6,38 @@ Other floors build their pages from the same pieces: FinanceAdmin, Badge, Sectio
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+import json
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from django.contrib import admin
-from django.core.exceptions import ValidationError
-from django.core.paginator import Paginator
-from django.db import connections
+from django.contrib.admin.utils import flatten, label_for_field, lookup_field
+from django.contrib.auth import get_permission_codename
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import Http404, HttpResponseRedirect
 from django.template.loader import render_to_string
+from django.urls import NoReverseMatch, path, reverse
 from django.utils.formats import date_format, number_format
+from django.utils.text import capfirst
 from django.utils.timezone import localtime
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin
 
 from payments.admin import searching
+from payments.admin.paging import BoundedPaginator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from django.db.models import Model, QuerySet
     from django.http import HttpRequest, HttpResponse
+    from django.urls import URLPattern
     from django.utils.functional import _StrOrPromise
 
-# A filtered list is counted up to here; a list is paged up to here.
-COUNTED = 10_000
-
 Tone = Literal["good", "bad", "warning", "info", "neutral"]
-
-
-class BoundedPaginator(Paginator):
-    """Pages of a table of any size, without ever counting all of it.
-
-    Unfiltered on PostgreSQL the number of rows is the planner's estimate; otherwise it is counted
-    up to COUNTED and said to be "more than" beyond. Pages end at COUNTED rows: whoever looks for
-    something older narrows the list by its dates.
-    """
-
-    template_name = "admin/pagination_bounded.html"
-
-    @cached_property
-    def count(self) -> int:
-        return self._estimate or self._bounded_count
-
-    @cached_property
-    def num_pages(self) -> int:
-        return max(1, -(-min(self.count, COUNTED) // self.per_page))
-
-    @property
-    def count_text(self) -> str:
-        """ "about 1,200,000", "more than 10,000" or "37"."""
-        if self._estimate:
-            return gettext("about %(count)s") % {"count": _number(self._estimate)}
-        if self.count > COUNTED:
-            return gettext("more than %(count)s") % {"count": _number(COUNTED)}
-        return _number(self.count)
-
-    @property
-    def is_cut(self) -> bool:
-        return self.count > COUNTED
-
-    @cached_property
-    def _bounded_count(self) -> int:
-        if not hasattr(self.object_list, "query"):
-            return len(self.object_list)
-        return self.object_list.order_by()[: COUNTED + 1].count()
-
-    @cached_property
-    def _estimate(self) -> int:
-        """The planner's number of rows, or 0 where it is unknown, small or not to the point."""
-        query = getattr(self.object_list, "query", None)
-        if query is None or query.where or query.distinct or query.is_sliced:
-            return 0
-        database = connections[self.object_list.db]
-        if database.vendor != "postgresql":
-            return 0
-        with database.cursor() as cursor:
-            cursor.execute(
-                "SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(%s)",
-                [database.ops.quote_name(query.model._meta.db_table)],
-            )
-            row = cursor.fetchone()
-        return int(row[0]) if row and row[0] > COUNTED else 0
 
 
 class FinanceAdmin(ModelAdmin):
@@ -175,9 +123,65 @@ class FinanceAdmin(ModelAdmin):
         except (self.model.DoesNotExist, ValidationError, ValueError, OverflowError):
             return None
 
+    def facts(self, request: HttpRequest, obj: Model) -> list[FactGroup]:
+        """What the page says about one row: the fieldsets, without what is empty."""
+        groups = []
+        for title, options in self.get_fieldsets(request, obj):
+            names = flatten(options["fields"])
+            shown = [fact for name in names if (fact := self._fact(request, obj, name))]
+            if shown:
+                groups.append(FactGroup(title or "", tuple(shown)))
+        return groups
+
+    def _fact(self, request: HttpRequest, obj: Model, name: str) -> Fact | None:
+        field, _attr, value = lookup_field(name, obj, self)
+        if value is None or value == "" or value in ({}, []):
+            return None
+        label = capfirst(label_for_field(name, self.model, model_admin=self))
+        if isinstance(value, Fact):
+            return replace(value, label=value.label or label)
+        if isinstance(value, datetime):
+            return Fact(precise(value), label=label)
+        if isinstance(value, bool):
+            return Fact(gettext("yes") if value else gettext("no"), label=label)
+        if isinstance(value, dict | list):
+            return Fact(json.dumps(value, indent=2, ensure_ascii=False), label=label, is_code=True)
+        if field is not None and field.many_to_one:
+            return Fact(str(value), label=label, href=page_of(request, value))
+        if field is not None and field.flatchoices:
+            return Fact(getattr(obj, f"get_{name}_display")(), label=label)
+        return Fact(value, label=label, is_id=name.endswith("_id"))
+
     def sections(self, request: HttpRequest, obj: Model) -> Sequence[Section]:
         """The tables below the facts of one row."""
         return ()
+
+    def page_actions(self, request: HttpRequest, obj: Model) -> Sequence[PageAction]:
+        """The buttons of one row's page that this person may press now."""
+        return ()
+
+    def get_urls(self) -> list[URLPattern]:
+        act = path(
+            "<path:object_id>/do/<slug:name>/",
+            self.admin_site.admin_view(require_POST(self.act_view)),
+            name=f"{self.opts.app_label}_{self.opts.model_name}_act",
+        )
+        return [act, *super().get_urls()]
+
+    def act_view(self, request: HttpRequest, object_id: str, name: str) -> HttpResponse:
+        """Press one of the page's buttons: `act_<name>(request, obj)`, then show the page."""
+        obj = self.get_object(request, object_id)
+        if obj is None:
+            raise Http404
+        offered = {action.name for action in self.page_actions(request, obj)}
+        if not self.has_view_permission(request, obj) or name not in offered:
+            raise PermissionDenied
+        answer: HttpResponse | None = getattr(self, f"act_{name}")(request, obj)
+        page = reverse(
+            f"{self.admin_site.name}:{self.opts.app_label}_{self.opts.model_name}_change",
+            args=(obj.pk,),
+        )
+        return answer or HttpResponseRedirect(page)
 
     def change_view(
         self,
@@ -188,9 +192,23 @@ class FinanceAdmin(ModelAdmin):
     ) -> HttpResponse:
         response = super().change_view(request, object_id, form_url, extra_context)
         context = getattr(response, "context_data", None)
-        if context and context.get("original") is not None:
-            context["sections"] = self.sections(request, context["original"])
+        if context and (obj := context.get("original")) is not None:
+            context |= {
+                "facts": self.facts(request, obj),
+                "sections": self.sections(request, obj),
+                "page_actions": self.page_actions(request, obj),
+                "page_links": self.page_links(request, obj),
+                "page_badges": self.page_badges(obj),
+            }
         return response
+
+    def page_links(self, request: HttpRequest, obj: Model) -> Sequence[Fact]:
+        """Ways to the same thing elsewhere."""
+        return ()
+
+    def page_badges(self, obj: Model) -> Sequence[Badge]:
+        """What stands beside the title of one row's page."""
+        return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,12 +238,45 @@ ICONS: dict[Tone, str] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Fact:
+    """One line of a page: `content` under its label. Ids and code are shown in plain type."""
+
+    content: Any
+    label: _StrOrPromise = ""
+    href: str = ""
+    is_id: bool = False
+    is_code: bool = False
+    is_outside: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FactGroup:
+    """Facts that belong together, under a title."""
+
+    title: _StrOrPromise
+    facts: tuple[Fact, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PageAction:
+    """A button that posts to the page's own `act_<name>`; `question` is asked before."""
+
+    name: str
+    title: _StrOrPromise
+    icon: str
+    question: _StrOrPromise = ""
+    is_main: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Cell:
     """One cell of a section's table. A number stands to the right; `href` makes it a link."""
 
     content: Any
     href: str = ""
     is_number: bool = False
+    is_id: bool = False
+    is_outside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +288,19 @@ class Section:
     rows: Sequence[Sequence[Cell]]
     empty: _StrOrPromise = ""
     more_url: str = ""
+
+
+def page_of(request: HttpRequest, obj: Model | None) -> str:
+    """The address of this row's page, or nothing where this person may not see it."""
+    if obj is None:
+        return ""
+    opts = obj._meta
+    if not request.user.has_perm(f"{opts.app_label}.{get_permission_codename('view', opts)}"):
+        return ""
+    try:
+        return reverse(f"admin:{opts.app_label}_{opts.model_name}_change", args=(obj.pk,))
+    except NoReverseMatch:
+        return ""
 
 
 def moment(at: datetime | None) -> str:
@@ -267,7 +331,3 @@ def duration(milliseconds: int | None) -> str:
 
 def mode_badge(livemode: bool) -> Badge:
     return Badge(_("live"), "info") if livemode else Badge(_("test"), "warning")
-
-
-def _number(value: int) -> str:
-    return number_format(value, use_l10n=True, force_grouping=True)
