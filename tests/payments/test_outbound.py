@@ -36,6 +36,11 @@ INTERNAL = [
 ]  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def _as_in_production(settings):
+    settings.OUTBOUND_ALLOW_PRIVATE = False
+
+
 class Stranger:
     """A system that sends exactly the bytes it was told to, at the pace it was told to."""
 
