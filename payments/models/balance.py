@@ -32,6 +32,9 @@ class Payout(models.Model):
     failure_code = models.CharField(_("failure code"), max_length=80, blank=True)
     failure_reason = models.CharField(_("why it failed"), max_length=500, blank=True)
     created_at = models.DateTimeField(_("created"))
+    as_of = models.DateTimeField(
+        null=True, blank=True, help_text="The moment of the provider's object behind these fields."
+    )
     updated_at = models.DateTimeField(_("changed"), auto_now=True)
 
     class Meta:

@@ -54,6 +54,9 @@ class Subscription(models.Model):
     cancels_at_period_end = models.BooleanField(_("ends with the period"), default=False)
     canceled_at = models.DateTimeField(_("canceled on"), null=True, blank=True)
     ended_at = models.DateTimeField(_("ended on"), null=True, blank=True)
+    as_of = models.DateTimeField(
+        null=True, blank=True, help_text="The moment of the provider's object behind these fields."
+    )
     updated_at = models.DateTimeField(_("changed"), auto_now=True)
 
     class Meta:
@@ -163,6 +166,9 @@ class ProviderInvoice(models.Model):
     hosted_url = models.URLField(_("page"), max_length=1000, blank=True)
     pdf_url = models.URLField(_("PDF"), max_length=1000, blank=True)
     created_at = models.DateTimeField(_("created"))
+    as_of = models.DateTimeField(
+        null=True, blank=True, help_text="The moment of the provider's object behind these fields."
+    )
     updated_at = models.DateTimeField(_("changed"), auto_now=True)
 
     class Meta:

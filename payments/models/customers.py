@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -24,6 +26,12 @@ class Customer(models.Model):
     first_seen_at = models.DateTimeField(_("first seen"), default=timezone.now)
     profile_as_of = models.DateTimeField(
         null=True, blank=True, help_text="The moment of the provider's object behind these fields."
+    )
+    parts: models.JSONField[Any] = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="The newest profile that the provider keeps ('provider') and the newest one "
+        "given with a payment ('payer'), each with its moment. The fields above follow from both.",
     )
     email_corrected_at = models.DateTimeField(
         _("e-mail corrected by us"),

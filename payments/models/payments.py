@@ -86,6 +86,12 @@ class Payment(models.Model):
     created_at = models.DateTimeField(_("started"))
     paid_at = models.DateTimeField(_("paid on"), null=True, blank=True)
     failed_at = models.DateTimeField(_("failed on"), null=True, blank=True)
+    parts: models.JSONField[Any] = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="What each of the provider's objects last said about this payment, and as of "
+        "when. The other fields follow from it, whatever the order in which it came.",
+    )
     projected_at = models.DateTimeField(_("seen"), default=timezone.now)
     updated_at = models.DateTimeField(_("changed"), auto_now=True)
 
@@ -133,6 +139,11 @@ class Payment(models.Model):
         return Money(self.amount_refunded_minor, self.currency)
 
     @property
+    def contact_email(self) -> str:
+        """Where to write about this payment: the address given with it, else the customer's."""
+        return self.email or (self.customer.email if self.customer else "")
+
+    @property
     def is_paid(self) -> bool:
         """Money arrived, even where some or all of it went back later."""
         return self.status in self.PAID
@@ -165,6 +176,9 @@ class Refund(models.Model):
     reason = models.CharField(_("reason"), max_length=80, blank=True)
     failure_reason = models.CharField(_("why it failed"), max_length=200, blank=True)
     created_at = models.DateTimeField(_("started"))
+    as_of = models.DateTimeField(
+        null=True, blank=True, help_text="The moment of the provider's object behind these fields."
+    )
     updated_at = models.DateTimeField(_("changed"), auto_now=True)
 
     class Meta:
@@ -209,6 +223,9 @@ class Dispute(models.Model):
     reason = models.CharField(_("reason"), max_length=80, blank=True)
     evidence_due_at = models.DateTimeField(_("answer until"), null=True, blank=True)
     created_at = models.DateTimeField(_("opened"))
+    as_of = models.DateTimeField(
+        null=True, blank=True, help_text="The moment of the provider's object behind these fields."
+    )
     updated_at = models.DateTimeField(_("changed"), auto_now=True)
 
     class Meta:
