@@ -23,8 +23,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Case, Count, F, Q, Value, When
-from django.db.models.functions import Greatest
+from django.db.models import Case, Count, F, PositiveSmallIntegerField, Q, Value, When
 from django.utils import timezone
 
 from crm_sync import limits
@@ -238,13 +237,13 @@ def recover(now: datetime | None = None) -> int:
     needs a person; everything else is simply due again.
     """
     moment = now or timezone.now()
-    expired = list(
+    dead = list(
         expired(moment).values_list(
             "pk", "lease_token", "kind", "intent_at", "crashes", "attempts"
         )[:500]
     )
     taken = 0
-    for pk, token, kind, intent_at, crashes, attempts in expired:
+    for pk, token, kind, intent_at, crashes, attempts in dead:
         row = Delivery.objects.filter(pk=pk, state=State.LEASED, lease_token=token)
         common = {"lease_token": "", "lease_until": None, "crashes": F("crashes") + 1}
         if kind == Kind.MESSAGE and intent_at:
@@ -323,9 +322,7 @@ def _fail_open(parcels: Iterable[Parcel], problem: Problem) -> None:
             continue
         handed_over = (
             parcel.delivery.kind == Kind.MESSAGE
-            and Delivery.objects.filter(
-                pk=parcel.delivery.pk, intent_at__isnull=False
-            ).exists()
+            and Delivery.objects.filter(pk=parcel.delivery.pk, intent_at__isnull=False).exists()
         )
         if handed_over and not isinstance(problem, Unsure):
             parcel.failed(Unsure("message.unsure", said=problem.said))
@@ -336,9 +333,7 @@ def _fail_open(parcels: Iterable[Parcel], problem: Problem) -> None:
 # --- Settle ----------------------------------------------------------------------------------
 
 
-def settle(
-    batch: Batch, parcels: Sequence[Parcel], started_at: datetime, duration_ms: int
-) -> None:
+def settle(batch: Batch, parcels: Sequence[Parcel], started_at: datetime, duration_ms: int) -> None:
     """Write how each try ended, in one transaction, where we still hold the lease."""
     conn = batch.connection
     now = timezone.now()
@@ -360,6 +355,7 @@ def settle(
                 attempts=Case(
                     When(want__gt=F("sending"), kind=Kind.RECORD, then=Value(0)),
                     default=F("attempts"),
+                    output_field=PositiveSmallIntegerField(),
                 ),
                 crashes=0,
                 due_at=now,
@@ -399,9 +395,7 @@ def _follow_up_connection(
         limits.did_not_answer(conn, unreachable.said)
     locked = next((p for p in problems if isinstance(p, Misconfigured)), None)
     if locked and limits.lock_out(conn, f"{locked.cause}: {locked.said or locked.detail}"):
-        logger.error(
-            "connection locked out", extra={"connection": conn.pk, "cause": locked.cause}
-        )
+        logger.error("connection locked out", extra={"connection": conn.pk, "cause": locked.cause})
     busy = [p for p in problems if isinstance(p, ConnectionBusy)]
     if not busy:
         return None
@@ -417,13 +411,13 @@ def _state_after(
             return {
                 "state": State.WAITING,
                 "due_at": held_until or now,
-                "attempts": Greatest(F("attempts") - 1, 0),
+                "attempts": F("attempts") - 1,
             }
         case Misconfigured():
             return {
                 "state": State.WAITING,
                 "due_at": now,
-                "attempts": Greatest(F("attempts") - 1, 0),
+                "attempts": F("attempts") - 1,
             }
         case Unsure():
             return {"state": State.UNSURE, "failed_at": now}
@@ -444,9 +438,7 @@ _OUTCOMES: tuple[tuple[type[Problem], Attempt.Outcome], ...] = (
 )
 
 
-def _attempt(
-    parcel: Parcel, conn: Connection, started_at: datetime, duration_ms: int
-) -> Attempt:
+def _attempt(parcel: Parcel, conn: Connection, started_at: datetime, duration_ms: int) -> Attempt:
     attempt = Attempt(
         delivery=parcel.delivery,
         number=parcel.delivery.attempts,
@@ -458,9 +450,7 @@ def _attempt(
     )
     if parcel.receipt is not None:
         is_unchanged = parcel.receipt.is_unchanged
-        attempt.outcome = (
-            Attempt.Outcome.UNCHANGED if is_unchanged else Attempt.Outcome.DELIVERED
-        )
+        attempt.outcome = Attempt.Outcome.UNCHANGED if is_unchanged else Attempt.Outcome.DELIVERED
         attempt.note = parcel.receipt.note[:1000]
     elif parcel.problem is not None:
         attempt.outcome = next(
@@ -513,9 +503,9 @@ def ignore(
     deliveries: QuerySet[Delivery], by: User | None, reason: str, until: datetime | None = None
 ) -> int:
     """Leave these alone: by whom, why, and until when (for good without `until`)."""
-    return deliveries.filter(
-        state__in=(State.NEEDS_ATTENTION, State.UNSURE, State.WAITING)
-    ).update(state=State.IGNORED, ignored_by=by, ignored_reason=reason, ignored_until=until)
+    return deliveries.filter(state__in=(State.NEEDS_ATTENTION, State.UNSURE, State.WAITING)).update(
+        state=State.IGNORED, ignored_by=by, ignored_reason=reason, ignored_until=until
+    )
 
 
 def return_ignored(now: datetime | None = None) -> int:

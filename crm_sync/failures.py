@@ -275,16 +275,16 @@ def _group(
     )
 
 
-def retry(ids: Iterable[int], by: User | None, request: HttpRequest | None = None) -> int:
+def retry(chosen: QuerySet[Delivery], by: User | None, request: HttpRequest | None = None) -> int:
     """Try these deliveries again now; answers how many were still waiting for that.
 
     A message that may have arrived stays as it is: sending it again is a decision of its own
     (`send_again`).
     """
-    chosen = list(ids)
+    subject = _subject(chosen)
     count = _retry(chosen)
     if count:
-        audit.note(request, "delivery.retried", _subject(chosen), user=by, count=count)
+        audit.note(request, "delivery.retried", subject, user=by, count=count)
     return count
 
 
@@ -305,7 +305,7 @@ def consider_sent(delivery: Delivery, by: User, request: HttpRequest | None = No
 
 
 def ignore(
-    ids: Iterable[int],
+    chosen: QuerySet[Delivery],
     by: User,
     reason: str,
     until: datetime | None = None,
@@ -318,18 +318,12 @@ def ignore(
     why = reason.strip()
     if not why:
         raise ValidationError(_("Say why this is ignored; a colleague will want to know."))
-    chosen = list(ids)
-    count = deliveries.ignore(Delivery.objects.filter(pk__in=chosen), by, why, until)
+    end = until.isoformat() if until else None
+    subject = _subject(chosen)
+    count = deliveries.ignore(chosen, by, why, until)
     if count:
-        end = until.isoformat() if until else None
         audit.note(
-            request,
-            "delivery.ignored",
-            _subject(chosen),
-            user=by,
-            count=count,
-            reason=why,
-            until=end,
+            request, "delivery.ignored", subject, user=by, count=count, reason=why, until=end
         )
     return count
 
@@ -363,7 +357,7 @@ def correct_email(
         )
         audit.note(request, "customer.email_corrected", customer, user=by, was=former, now=address)
     failed = customer.deliveries.filter(state=Delivery.State.NEEDS_ATTENTION)
-    return retry(failed.values_list("pk", flat=True), by, request)
+    return retry(failed, by, request)
 
 
 def _add_email(customer: Customer, address: str) -> None:
@@ -380,13 +374,15 @@ def _add_email(customer: Customer, address: str) -> None:
         )
 
 
-def _retry(ids: list[int]) -> int:
+def _retry(chosen: QuerySet[Delivery]) -> int:
     may_have_arrived = Q(kind=Delivery.Kind.MESSAGE, intent_at__isnull=False)
-    return deliveries.retry(Delivery.objects.filter(pk__in=ids).exclude(may_have_arrived))
+    return deliveries.retry(chosen.exclude(may_have_arrived))
 
 
-def _subject(ids: list[int]) -> str:
-    return f"delivery:{ids[0]}" if len(ids) == 1 else "delivery"
+def _subject(chosen: QuerySet[Delivery]) -> str:
+    """Who the audit trail names: the delivery when it is one, else deliveries as such."""
+    few = list(chosen.values_list("pk", flat=True)[:2])
+    return f"delivery:{few[0]}" if len(few) == 1 else "delivery"
 
 
 def start_bulk_retry(which: Which, by: User, request: HttpRequest | None = None) -> BulkRetry:
@@ -439,7 +435,7 @@ def release_some(bulk: BulkRetry, limit: int = 200) -> None:
             finished_at=timezone.now() if is_last else None,
         )
         if taken and ids:
-            released = _retry(ids)
+            released = _retry(Delivery.objects.filter(pk__in=ids))
             BulkRetry.objects.filter(pk=bulk.pk).update(released=F("released") + released)
     bulk.refresh_from_db()
 
@@ -455,8 +451,3 @@ def cancel_bulk_retry(bulk: BulkRetry, by: User, request: HttpRequest | None = N
         bulk.refresh_from_db()
         audit.note(request, "bulk_retry.canceled", bulk, user=by, released=bulk.released)
     return canceled
-
-
-def return_expired() -> int:
-    """Put back into the inbox what was ignored until now; answers how many. For the tick."""
-    return deliveries.return_ignored()

@@ -131,9 +131,7 @@ def hold(connection: Connection, seconds: float | None, note: str) -> datetime:
     until = timezone.now() + min(wait, LONGEST_HOLD)
     Connection.objects.filter(pk=connection.pk).filter(
         Q(paused_reason="") | Q(paused_reason=Connection.Pause.RATE)
-    ).update(
-        paused_reason=Connection.Pause.RATE, paused_until=until, paused_note=note[:500]
-    )
+    ).update(paused_reason=Connection.Pause.RATE, paused_until=until, paused_note=note[:500])
     return until
 
 
@@ -153,5 +151,3 @@ def release(connection: Connection) -> None:
     Connection.objects.filter(pk=connection.pk).update(
         paused_reason="", paused_until=None, paused_note="", fail_streak=0, open_level=0
     )
-
-

@@ -23,9 +23,7 @@ def catch_up(account: ProviderAccount) -> int:
     read = provider_class(account.provider).read
     found = 0
     for bodies, position in provider_for(account).events_since(cursor.position):
-        new = keep(
-            account, [(read(body), body) for body in bodies], InboundWebhook.Source.CATCH_UP
-        )
+        new = keep(account, [(read(body), body) for body in bodies], InboundWebhook.Source.CATCH_UP)
         found += new
         cursor.position = position
         cursor.found += new

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from django.db.models import Model
 
 
-def insert_once(instance: Model, conflict: Sequence[str], on_conflict: str = "NOTHING") -> int | None:
+def insert_once(
+    instance: Model, conflict: Sequence[str], on_conflict: str = "NOTHING"
+) -> int | None:
     """INSERT `instance` and answer its key; None when the `conflict` columns were taken.
 
     `conflict` names the fields of a full unique constraint. `on_conflict` may be an "UPDATE SET ..."
@@ -27,7 +29,8 @@ def insert_once(instance: Model, conflict: Sequence[str], on_conflict: str = "NO
         f.get_db_prep_save(f.pre_save(instance, add=True), connection) for f in fields
     ]
     targets = ", ".join(
-        connection.ops.quote_name(str(meta.get_field(name).column)) for name in conflict  # type: ignore[union-attr]
+        connection.ops.quote_name(str(meta.get_field(name).column))
+        for name in conflict  # type: ignore[union-attr]
     )
     table = connection.ops.quote_name(meta.db_table)
     key = connection.ops.quote_name(str(meta.pk.column))

@@ -15,10 +15,28 @@ from django.utils.translation import get_language
 
 # ISO 4217 (list one, 2024-06): currencies whose minor unit is not 1/100.
 ZERO_DECIMAL = frozenset(
-    "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split()
+    [
+        "BIF",
+        "CLP",
+        "DJF",
+        "GNF",
+        "ISK",
+        "JPY",
+        "KMF",
+        "KRW",
+        "PYG",
+        "RWF",
+        "UGX",
+        "UYI",
+        "VND",
+        "VUV",
+        "XAF",
+        "XOF",
+        "XPF",
+    ]
 )
-THREE_DECIMAL = frozenset("BHD IQD JOD KWD LYD OMR TND".split())
-FOUR_DECIMAL = frozenset("CLF UYW".split())
+THREE_DECIMAL = frozenset(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"])
+FOUR_DECIMAL = frozenset(["CLF", "UYW"])
 
 # https://docs.stripe.com/currencies#special-cases: Stripe's API counts these in 1/100 although
 # ISO says 0 digits; the last two digits are always 00.

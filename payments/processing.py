@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from concurrent.futures import FIRST_COMPLETED, Future, wait
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +29,7 @@ from payments.providers.base import (
 from payments.retries import MAX_CRASHES, delay_after
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor
+    from concurrent.futures import Executor, Future
     from datetime import datetime
 
     from django.db.models import QuerySet
@@ -51,9 +50,9 @@ class LeaseLost(Exception):
 def due(now: datetime | None = None) -> QuerySet[InboundWebhook]:
     """What can be claimed now: open, due, and not in another worker's hands."""
     moment = now or timezone.now()
-    return InboundWebhook.objects.filter(
-        state__in=InboundWebhook.OPEN, due_at__lte=moment
-    ).filter(Q(lease_until__isnull=True) | Q(lease_until__lt=moment))
+    return InboundWebhook.objects.filter(state__in=InboundWebhook.OPEN, due_at__lte=moment).filter(
+        Q(lease_until__isnull=True) | Q(lease_until__lt=moment)
+    )
 
 
 class Desk:
@@ -70,7 +69,7 @@ class Desk:
     def work(self, limit: int = BATCH) -> int:
         """Claim and settle what can be; answers how many webhooks were taken or settled."""
         done = self._collect()
-        if len(self.questions) >= MOST_QUESTIONS:
+        if limit <= 0 or len(self.questions) >= MOST_QUESTIONS:
             return done
         claimed = claim(limit)
         for webhook in claimed:
@@ -85,13 +84,6 @@ class Desk:
             if self.questions:
                 self._collect()
         return done + len(claimed)
-
-    def drain(self, seconds: float) -> None:
-        """Wait for answers under way, at most `seconds`."""
-        until = time.monotonic() + seconds
-        while self.questions and time.monotonic() < until:
-            wait(self.questions, timeout=0.1, return_when=FIRST_COMPLETED)
-            self._collect()
 
     def _ask(self, webhook: InboundWebhook) -> None:
         account = webhook.account

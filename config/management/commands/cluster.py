@@ -1,0 +1,24 @@
+"""`manage.py cluster`: django-q2's processes, as the supervisor starts them. People use `worker`."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.db import connections
+from django_q.cluster import Cluster
+
+from config import work
+
+
+class Command(BaseCommand):
+    help = "Runs the worker's processes without a supervisor (use `worker`)."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        work.warm_up()
+        connections.close_all()
+        # What is loaded now is shared by the forked processes as long as nobody touches it.
+        gc.collect()
+        gc.freeze()
+        Cluster().start()

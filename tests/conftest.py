@@ -1,0 +1,34 @@
+"""What every test stands on: no network beyond loopback, quick passwords, files in a throw-away."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from django.db import connection
+
+from payments import outbound
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def _house(settings, tmp_path: Path) -> None:
+    settings.VAR_DIR = tmp_path
+    settings.MAIL_DIR = tmp_path / "mail"
+    settings.OUTBOUND_ALLOW_PRIVATE = True
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.LANGUAGE_CODE = "en"
+
+
+@pytest.fixture(autouse=True)
+def _calls_may_leave_inside_the_test_transaction(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """A test with the `db` fixture runs inside one transaction of its own: that one is no fault."""
+    if "db" in request.fixturenames and "transactional_db" not in request.fixturenames:
+        request.getfixturevalue("db")
+        monkeypatch.setattr(outbound, "ATOMIC_BLOCKS_AT_REST", len(connection.atomic_blocks))
+    yield
