@@ -29,6 +29,7 @@ LOG = os.path.join(VAR, "setup.log")
 PREVIOUS = stamp.VENV + ".previous"
 
 TAIL_LINES = 15
+TAIL_WIDTH = 150
 SECONDS_BETWEEN_LINES = 10
 
 ENVIRONMENT = {
@@ -38,9 +39,7 @@ ENVIRONMENT = {
     "UV_NATIVE_TLS": "1",
 }
 
-# What pip and uv print where the real work begins.
-INSTALLING = ("Installing collected packages", "Prepared ")
-# How they say that a package is not the one that was locked ...
+# How pip and uv say that a package is not the one that was locked ...
 WRONG_HASH = ("DO NOT MATCH THE HASHES", "Hash mismatch")
 # ... and that nobody answered.
 NO_NETWORK = (
@@ -208,8 +207,9 @@ class _Tools:
             raise SetupFailed(_why(title, said))
 
     def _progress(self, said: "list[str]") -> str:
-        if any(line.startswith(INSTALLING) for line in said):
-            return f"{_installed()} of {self.total} installed"
+        installed = _installed()
+        if installed > 1:  # The first is pip itself.
+            return f"{installed} of {self.total} installed"
         collected = sum(line.startswith("Collecting ") for line in said)
         return f"{collected} of {self.total} fetched" if collected else "fetching"
 
@@ -238,9 +238,9 @@ class _Ticker:
             self._show(self.progress(), end="" if terminal else "\n")
 
     def _show(self, progress: str, end: str) -> None:
-        parts = [self.title, progress, f"{time.monotonic() - self.started:.0f} s"]
+        parts = [progress, f"{time.monotonic() - self.started:.0f} s"]
         start = "\r\033[K" if sys.stderr.isatty() else ""
-        _say(start + "  " + " · ".join(part for part in parts if part), end=end)
+        _say(f"{start}  {self.title}: {', '.join(part for part in parts if part)}", end=end)
 
 
 def _why(title: str, said: "list[str]") -> str:
@@ -260,7 +260,7 @@ def _why(title: str, said: "list[str]") -> str:
         )
     else:
         sentence = f"{title} failed."
-    tail = "\n".join(f"    {line}" for line in said[-TAIL_LINES:])
+    tail = "\n".join(f"    {line[:TAIL_WIDTH]}" for line in said[-TAIL_LINES:])
     return f"{sentence}\nThe last lines of var/setup.log:\n{tail}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import sys
 from pathlib import Path
 
@@ -17,9 +18,9 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
     """A machine with nothing: no Python of its own, an empty PATH, no pyenv."""
-    monkeypatch.setattr(interpreters.sys, "executable", "")
+    monkeypatch.setattr(sys, "executable", "")
     monkeypatch.setattr(interpreters, "USUAL_FOLDERS", ())
-    monkeypatch.setattr(interpreters.pwd, "getpwuid", lambda uid: (_ for _ in ()).throw(KeyError))
+    monkeypatch.setattr(os, "getuid", lambda: 987_654_321)
     monkeypatch.setenv("HOME", "")
     monkeypatch.delenv("PYENV_ROOT", raising=False)
     folder = tmp_path / "bin"
@@ -38,7 +39,7 @@ def put(folder: Path, name: str, answer: str) -> str:
 
 
 def test_this_python_is_taken_when_it_is_new_enough(machine, monkeypatch):
-    monkeypatch.setattr(interpreters.sys, "executable", put(machine, "mine", "3 12 1 /opt/mine"))
+    monkeypatch.setattr(sys, "executable", put(machine, "mine", "3 12 1 /opt/mine"))
     put(machine, "python3.13", "3 13 1 /opt/other")
 
     found, _ = interpreters.find(uv=None)
@@ -77,7 +78,7 @@ def test_pyenv_is_found_from_wherever_it_shows(machine, monkeypatch, tmp_path, w
     (pyenv / "shims").mkdir()
     if where == "running":
         old = put(pyenv / "versions" / "3.11.9" / "bin", "python3.11", "3 11 1 /pyenv/3.11.9")
-        monkeypatch.setattr(interpreters.sys, "executable", old)
+        monkeypatch.setattr(sys, "executable", old)
     else:
         value = {"HOME": tmp_path, "PYENV_ROOT": pyenv, "PATH": pyenv / "shims"}[where]
         monkeypatch.setenv(where, str(value))
