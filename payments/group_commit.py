@@ -37,6 +37,8 @@ LARGEST_GROUP = 64
 MOST_WAITING = 2048
 PATIENCE_SECONDS = 8.0
 LOCK_PATIENCE_SECONDS = 5.0
+# It only appends: SQLite's own pages, not the ones of readers.
+CACHE_KIB = 4_000
 
 Row = tuple[Any, ...]
 
@@ -223,6 +225,7 @@ class SqliteWriter:
             )
             self._connection.execute("PRAGMA foreign_keys=ON")
             self._connection.executescript(settings["OPTIONS"].get("init_command", ""))
+            self._connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
         return self._connection
 
     def _close(self) -> None:

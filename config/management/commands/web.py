@@ -51,16 +51,14 @@ def make_server(
     port: int,
     processes: int,
     target: str = "config.asgi:application",
-    *,
-    is_factory: bool = False,
+    **others: Any,
 ) -> Server:
     """The server, not yet serving. It restarts a web process that dies, and stops gracefully."""
     return Server(
         target,
-        factory=is_factory,
         address=host,
         port=port,
-        interface=Interfaces.ASGI,
+        interface=others.pop("interface", Interfaces.ASGI),
         workers=processes,
         websockets=False,
         backlog=MOST_REQUESTS_AT_ONCE,
@@ -74,6 +72,7 @@ def make_server(
         log_dictconfig=_logging(),
         static_path_route=["/" + settings.STATIC_URL.strip("/")],
         static_path_mount=[Path(settings.STATIC_ROOT)],
+        **others,
     )
 
 
