@@ -91,9 +91,12 @@ class RefusedWebhooks(models.Model):
         verbose_name_plural = _("refused webhooks")
         constraints = (
             models.UniqueConstraint(
-                fields=("day", "account", "reason"),
-                name="each_refusal_counted_in_one_row",
-                nulls_distinct=False,
+                fields=("day", "account", "reason"), name="each_refusal_counted_in_one_row"
+            ),
+            models.UniqueConstraint(
+                fields=("day", "reason"),
+                condition=models.Q(account__isnull=True),
+                name="each_refusal_without_account_counted_in_one_row",
             ),
         )
 
