@@ -18,6 +18,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from ssl import SSLContext
 
 _NAT64 = IPv6Network("64:ff9b::/96")
@@ -98,7 +99,7 @@ def verifying_context() -> SSLContext:
     return context
 
 
-def _checked_addresses(host: str, port: int) -> list[tuple[Any, ...]]:
+def checked_addresses(host: str, port: int) -> list[tuple[Any, ...]]:
     """Where `host` is. Raises AddressRefused as soon as one of its addresses is internal."""
     found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
     if not rules.allow_private:
@@ -108,14 +109,12 @@ def _checked_addresses(host: str, port: int) -> list[tuple[Any, ...]]:
     return cast("list[tuple[Any, ...]]", found)
 
 
-def _connect(connection: HTTPConnection) -> socket.socket:
-    """In place of urllib3's own: the same errors, but only to addresses that were checked."""
-    try:
-        addresses = _checked_addresses(connection._dns_host, connection.port)
-    except (socket.gaierror, UnicodeError) as error:
-        failure = socket.gaierror(socket.EAI_NONAME, str(error))
-        raise NameResolutionError(connection.host, connection, failure) from error
-    last: OSError | None = None
+def open_socket(addresses: Sequence[tuple[Any, ...]]) -> TimedSocket:
+    """A connection to the first of `addresses` (checked ones) that takes it.
+
+    Raises the last address's OSError, TimeoutError among them.
+    """
+    last: OSError = OSError("The name leads to no address.")
     for family, kind, protocol, _, address in addresses:
         sock = TimedSocket(family, kind, protocol)
         try:
@@ -127,9 +126,24 @@ def _connect(connection: HTTPConnection) -> socket.socket:
             last = error
         else:
             return sock
-    if isinstance(last, TimeoutError):
-        raise ConnectTimeoutError(connection, f"{connection.host} did not answer in time.")
-    raise NewConnectionError(connection, f"{connection.host} cannot be reached: {last}")
+    raise last
+
+
+def _connect(connection: HTTPConnection) -> socket.socket:
+    """In place of urllib3's own: the same errors, but only to addresses that were checked."""
+    try:
+        addresses = checked_addresses(connection._dns_host, connection.port)
+    except (socket.gaierror, UnicodeError) as error:
+        failure = socket.gaierror(socket.EAI_NONAME, str(error))
+        raise NameResolutionError(connection.host, connection, failure) from error
+    try:
+        return open_socket(addresses)
+    except TimeoutError as error:
+        text = f"{connection.host} did not answer in time."
+        raise ConnectTimeoutError(connection, text) from error
+    except OSError as error:
+        text = f"{connection.host} cannot be reached: {error}"
+        raise NewConnectionError(connection, text) from error
 
 
 class _Plain(HTTPConnection):

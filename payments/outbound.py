@@ -189,7 +189,7 @@ class Client:
         and `form`. Raises Unreachable, TooLarge, BadAnswer or AddressRefused; RuntimeError inside
         a transaction.
         """
-        _refuse_inside_transaction()
+        refuse_inside_transaction()
         if self.limiter is not None:
             self.limiter()
         sent = {**self.headers, "Accept": "application/json", **(headers or {})}
@@ -312,7 +312,8 @@ def _sorted_out(error: Exception, root: str, *, began_to_answer: bool) -> Outbou
     return Unreachable(f"{host} hung up without an answer.", may_have_arrived=True)
 
 
-def _refuse_inside_transaction() -> None:
+def refuse_inside_transaction() -> None:
+    """Raise RuntimeError when this thread is in a transaction: no call may wait inside one."""
     for connection in connections.all(initialized_only=True):
         if len(connection.atomic_blocks) > ATOMIC_BLOCKS_AT_REST:
             raise RuntimeError(
