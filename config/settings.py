@@ -212,6 +212,10 @@ DEFAULT_FROM_EMAIL: str = env.str("MAIL_FROM", default="Quittance <quittance@loc
 # --- Outbound calls ---------------------------------------------------------------------------
 
 OUTBOUND_ALLOW_PRIVATE: bool = env.bool("OUTBOUND_ALLOW_PRIVATE", default=False)
+# The sandbox listens on this machine: only a local installation may call it.
+OUTBOUND_ALLOW_LOOPBACK: bool = env.bool(
+    "OUTBOUND_ALLOW_LOOPBACK", default=_site.hostname in ("127.0.0.1", "::1", "localhost")
+)
 OUTBOUND_DEADLINE_SECONDS: float = env.float("OUTBOUND_DEADLINE_SECONDS", default=20.0)
 
 # --- dj-stripe: the mirror of Stripe's objects. It never speaks to the network and never holds a

@@ -13,6 +13,7 @@ import time
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import TYPE_CHECKING, Any, cast
 
+from django.conf import settings
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
@@ -40,6 +41,16 @@ def is_public(address: str) -> bool:
     if inner is not None:
         return is_public(str(inner))
     return ip.is_global and not ip.is_multicast and not ip.is_reserved
+
+
+def is_allowed_loopback(host: str) -> bool:
+    """Whether `host` (numeric, or "localhost") is this machine and the sandbox may run there."""
+    if not settings.OUTBOUND_ALLOW_LOOPBACK:
+        return False
+    try:
+        return host == "localhost" or ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
 
 
 def _wrapped(ip: IPv6Address) -> IPv4Address | None:
@@ -104,7 +115,7 @@ def checked_addresses(host: str, port: int) -> list[tuple[Any, ...]]:
     found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
     if not rules.allow_private:
         for *_, address in found:
-            if not is_public(str(address[0])):
+            if not is_public(str(address[0])) and not is_allowed_loopback(str(address[0])):
                 raise AddressRefused(f"{host} leads to the internal address {address[0]}.")
     return cast("list[tuple[Any, ...]]", found)
 

@@ -5,9 +5,9 @@ It makes sure that a call ends in time, answers no more than fits, follows no re
 internal address, is never made inside a database transaction, and is journalled without secrets.
 What an answer means is the caller's business; so is trying again.
 
-Internal addresses are refused unless the setting OUTBOUND_ALLOW_PRIVATE is on (the sandbox needs
-it; `manage.py demo` sets it) or the Client was made with allow_private=True. Plain http:// follows
-the same rule.
+Internal addresses are refused unless the setting OUTBOUND_ALLOW_PRIVATE is on or the Client was
+made with allow_private=True. This machine itself (the sandbox) may be called where
+OUTBOUND_ALLOW_LOOPBACK is on, as it is on a local installation. Plain http:// follows the same rule.
 """
 
 from __future__ import annotations
@@ -28,7 +28,14 @@ from django.conf import settings
 from django.db import connections
 from urllib3 import exceptions
 
-from payments.addresses import AddressRefused, PlainPool, TlsPool, rules, verifying_context
+from payments.addresses import (
+    AddressRefused,
+    PlainPool,
+    TlsPool,
+    is_allowed_loopback,
+    rules,
+    verifying_context,
+)
 from payments.masking import Mask
 
 if TYPE_CHECKING:
@@ -237,7 +244,8 @@ class Client:
             if parts.scheme == "https" and host:
                 context = verifying_context()
                 return TlsPool(host, port or 443, maxsize=MAX_IDLE_CONNECTIONS, ssl_context=context)
-            if parts.scheme == "http" and host and self.allow_private:
+            may_be_plain = self.allow_private or is_allowed_loopback(host)
+            if parts.scheme == "http" and host and may_be_plain:
                 return PlainPool(host, port or 80, maxsize=MAX_IDLE_CONNECTIONS)
         except ValueError:
             pass

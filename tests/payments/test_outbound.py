@@ -39,6 +39,7 @@ INTERNAL = [
 @pytest.fixture(autouse=True)
 def _as_in_production(settings):
     settings.OUTBOUND_ALLOW_PRIVATE = False
+    settings.OUTBOUND_ALLOW_LOOPBACK = False
 
 
 class Stranger:
