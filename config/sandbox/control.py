@@ -1,4 +1,4 @@
-"""The sandbox by remote control: a JSON API under /_sandbox, and a small client for it.
+"""The sandbox by remote control: a JSON API under /_sandbox; client.py speaks to it.
 
 For another process: demonstrations, load measurements, a browser test's server.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, cast
 
-import httpx
 import orjson
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -16,24 +15,60 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from config.sandbox.stripe.base import Outcome
 from config.sandbox.wire import Json
 
 if TYPE_CHECKING:
     from config.sandbox.world import Sandbox
 
 STORIES = frozenset(
-    """pay start require_action fail succeed decline cancel expire refund finish_refund fail_refund cancel_refund
-    open_dispute answer_dispute close_dispute payout arrive fail_payout send_invoice pay_invoice overdue void_invoice
-    mark_uncollectible subscribe renew renewal_fails retry_fails recover upcoming trial_will_end change_plan
-    cancel_subscription believable_month add_endpoint resend""".split()
+    [
+        "pay",
+        "start",
+        "require_action",
+        "fail",
+        "succeed",
+        "decline",
+        "cancel",
+        "expire",
+        "refund",
+        "finish_refund",
+        "fail_refund",
+        "cancel_refund",
+        "open_dispute",
+        "answer_dispute",
+        "close_dispute",
+        "payout",
+        "arrive",
+        "fail_payout",
+        "send_invoice",
+        "pay_invoice",
+        "overdue",
+        "void_invoice",
+        "mark_uncollectible",
+        "subscribe",
+        "renew",
+        "renewal_fails",
+        "retry_fails",
+        "recover",
+        "upcoming",
+        "trial_will_end",
+        "change_plan",
+        "cancel_subscription",
+        "believable_month",
+        "add_endpoint",
+        "resend",
+    ]
 )
 SWITCHES = ("paused", "lost", "duplicate", "disorder", "concurrency", "compression", "timeout")
 Page = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 def answer(content: Any, status: int = 200) -> Response:
-    return Response(orjson.dumps(content, as_json, orjson.OPT_PASSTHROUGH_DATACLASS), status, media_type="application/json")
+    return Response(
+        orjson.dumps(content, as_json, orjson.OPT_PASSTHROUGH_DATACLASS),
+        status,
+        media_type="application/json",
+    )
 
 
 def as_json(value: Any) -> Any:
@@ -81,7 +116,9 @@ class Control:
                 "stripe": {kind: len(table) for kind, table in tables},
                 "hubspot": {name: sum(1 for _ in rows.living()) for name, rows in records},
                 "mailbox": len(self.sandbox.mailbox),
-                "calls": {vendor: tally.total for vendor, tally in self.sandbox.calls.tallies.items()},
+                "calls": {
+                    vendor: tally.total for vendor, tally in self.sandbox.calls.tallies.items()
+                },
             }
         )
 
@@ -127,7 +164,10 @@ class Control:
         return answer({"now": clock.exactly(), "frozen": clock.frozen_at is not None})
 
     async def hubspot(self, request: Request) -> Response:
-        """What can be set: search_lag, per_ten_seconds, per_day, searches_per_second, limits (on or off)."""
+        """What can be set.
+
+        Search_lag, per_ten_seconds, per_day, searches_per_second, limits (on or off).
+        """
         portal = self.sandbox.hubspot
         given = await body_of(request)
         if "search_lag" in given:
@@ -164,14 +204,21 @@ class Control:
         courier.ring()
         switches = {name: getattr(courier, name) for name in SWITCHES}
         counts = vars(courier.counts)
-        state = {"waiting": len(courier.waiting), "under_way": courier.under_way, "postponed": courier.postponed}
+        state = {
+            "waiting": len(courier.waiting),
+            "under_way": courier.under_way,
+            "postponed": courier.postponed,
+        }
         return answer({**counts, **state, **switches})
 
     async def objects(self, request: Request) -> Response:
         return answer(self.sandbox.stripe.all(request.path_params["kind"], **request.query_params))
 
     async def stripe_settings(self, request: Request) -> Response:
-        """{"rate_limit": 100 or null}, {"add_key": {"secret": ..., "read_only": true}}, {"revoke_key": ...}."""
+        """{"rate_limit".
+
+        100 or null}, {"add_key": {"secret": ..., "read_only": true}}, {"revoke_key": ...}.
+        """
         given = await body_of(request)
         api = self.sandbox.stripe.api
         if "rate_limit" in given:
@@ -186,11 +233,15 @@ class Control:
         """A verb with its arguments as JSON; the answer is the outcome."""
         verb = request.path_params["verb"]
         if verb not in STORIES:
-            return answer({"error": f"There is no story '{verb}'. Known: {', '.join(sorted(STORIES))}."}, 404)
+            return answer(
+                {"error": f"There is no story '{verb}'. Known: {', '.join(sorted(STORIES))}."}, 404
+            )
         arguments = await body_of(request)
         positional = arguments.pop("args", [])
         try:
-            told = await run_in_threadpool(getattr(self.sandbox.stripe, verb), *positional, **arguments)
+            told = await run_in_threadpool(
+                getattr(self.sandbox.stripe, verb), *positional, **arguments
+            )
         except (LookupError, TypeError, ValueError) as error:
             return answer({"error": str(error)}, 400)
         return answer(told)
@@ -198,87 +249,3 @@ class Control:
     async def reset(self, request: Request) -> Response:
         self.sandbox.reset()
         return answer({"reset": True})
-
-
-class SandboxClient:
-    """The control API from another process. Raises httpx.HTTPStatusError when something is refused."""
-
-    def __init__(self, control_url: str, timeout: float = 60.0) -> None:
-        self.http = httpx.Client(base_url=control_url, timeout=timeout, trust_env=False)
-
-    def close(self) -> None:
-        self.http.close()
-
-    def __enter__(self) -> SandboxClient:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _call(self, method: str, path: str, content: Any = None, **params: str) -> Any:
-        body = None if content is None else orjson.dumps(content)
-        response = self.http.request(method, path, content=body, params=params)
-        if response.status_code == 400:
-            raise ValueError(response.json()["error"])
-        response.raise_for_status()
-        return response.json()
-
-    def story(self, verb: str, *args: Any, **arguments: Any) -> Outcome:
-        """story("pay", email="anna@example.pl", amount=24_900)."""
-        told = self._call("POST", f"/stripe/{verb}", {"args": args, **arguments})
-        return Outcome(**{**told, "events": tuple(told["events"])})
-
-    def believable_month(self, seed: int = 1, **arguments: Any) -> int:
-        """How many stories were told."""
-        return len(self._call("POST", "/stripe/believable_month", {"args": [seed], **arguments}))
-
-    def add_endpoint(self, url: str, enabled_events: list[str] | None = None, secret: str | None = None) -> Json:
-        arguments = {"url": url, "enabled_events": enabled_events, "secret": secret}
-        return cast(Json, self._call("POST", "/stripe/add_endpoint", arguments))
-
-    def add_fault(self, kind: str, **rule: Any) -> int:
-        """The rule's id; arguments as in `Faults.add`."""
-        return int(self._call("POST", "/faults", {"kind": kind, **rule})["id"])
-
-    def faults(self) -> list[Json]:
-        return cast(list[Json], self._call("GET", "/faults"))
-
-    def remove_fault(self, fault: int) -> None:
-        self._call("DELETE", f"/faults/{fault}")
-
-    def clear_faults(self) -> None:
-        self._call("DELETE", "/faults")
-
-    def records(self, object_type: str) -> list[Json]:
-        """HubSpot's "contacts", "companies" or "deals" with their properties and associations."""
-        return cast(list[Json], self._call("GET", f"/hubspot/{object_type}"))
-
-    def duplicates(self, object_type: str, name: str) -> dict[str, list[str]]:
-        return cast(dict[str, list[str]], self._call("GET", f"/hubspot/{object_type}/duplicates", property=name))
-
-    def set_hubspot(self, **settings: Any) -> Json:
-        return cast(Json, self._call("POST", "/hubspot", settings))
-
-    def objects(self, kind: str, **filters: str) -> list[Json]:
-        """Stripe's objects of a kind ("charge", "refund" ...), newest first."""
-        return cast(list[Json], self._call("GET", f"/stripe/objects/{kind}", **filters))
-
-    def set_stripe(self, **settings: Any) -> Json:
-        return cast(Json, self._call("POST", "/stripe/settings", settings))
-
-    def mailbox(self, to: str | None = None) -> list[Json]:
-        return cast(list[Json], self._call("GET", "/mailbox", **({"to": to} if to else {})))
-
-    def calls(self) -> Json:
-        return cast(Json, self._call("GET", "/calls"))
-
-    def webhooks(self, **switches: Any) -> Json:
-        """How webhooks fare; with arguments, set paused, lost, duplicate, disorder, concurrency, compression."""
-        return cast(Json, self._call("POST", "/stripe/webhooks", switches))
-
-    def clock(self, **setting: Any) -> Json:
-        """clock(freeze=1790000000), clock(shift=3600), clock(real=True), or just look."""
-        return cast(Json, self._call("POST", "/clock", setting))
-
-    def reset(self) -> None:
-        self._call("POST", "/reset")

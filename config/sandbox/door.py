@@ -1,7 +1,7 @@
 """The door all HTTP comes through: read the call, apply the faults, let the vendor answer, count.
 
-The vendors' own paths are served without a framework (their answer is a pure function of the call and their state);
-everything else goes to the control API.
+The vendors' own paths are served without a framework (their answer is a pure function of the call
+and their state); everything else goes to the control API.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from config.sandbox.world import Sandbox
 
-HTML = b"<!DOCTYPE html><html><head><title>Please wait</title></head><body><h1>One moment</h1></body></html>"
+HTML = b"<!DOCTYPE html><html><title>Please wait</title><h1>One moment</h1></html>"
 PATIENCE = 300.0
 
 
@@ -28,7 +28,7 @@ class Vendor(Protocol):
     def answer(self, call: Call) -> Reply: ...
 
     def refusal(self, kind: str, args: Json) -> Reply:
-        """What this vendor says when it is tired ("rate_limited"), full, broken or does not know us any more."""
+        """What this vendor says when it is tired, full, broken or does not know us any more."""
         ...
 
 
@@ -51,7 +51,9 @@ class Door:
             method=scope["method"],
             path="/" + rest,
             query_string=scope["query_string"].decode("latin-1"),
-            headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
+            headers={
+                name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+            },
             body=await whole_body(receive),
         )
         delay, fault = self.sandbox.faults.draw(vendor.name, call.method, call.path)
@@ -74,7 +76,9 @@ class Door:
     ) -> int:
         """Do what the rule says; the status that the caller saw, 0 for none."""
         kind, args = fault.kind, fault.args
-        after = kind in AFTER_EFFECT or (kind == "dropped_connection" and args.get("when") == "after")
+        after = kind in AFTER_EFFECT or (
+            kind == "dropped_connection" and args.get("when") == "after"
+        )
         reply = self.answered(vendor, call) if after else json_reply(200, {})
         if kind in REFUSALS:
             reply = vendor.refusal(kind, args)
@@ -124,7 +128,9 @@ def start_of(reply: Reply, length: int) -> dict[str, Any]:
         (b"content-type", reply.content_type.encode("ascii")),
         (b"content-length", str(length).encode("ascii")),
     ]
-    headers += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers.items()]
+    headers += [
+        (name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers.items()
+    ]
     return {"type": "http.response.start", "status": reply.status, "headers": headers}
 
 
@@ -137,7 +143,10 @@ async def until_gone(receive: Receive, seconds: float) -> None:
 
 
 def hang_up(send: Send, *, at_once: bool) -> None:
-    """Close the connection under the answer. ASGI has no word for that: `send` is a method of uvicorn's cycle."""
+    """Close the connection under the answer.
+
+    ASGI has no word for that: `send` is a method of uvicorn's cycle.
+    """
     cycle: Any = getattr(send, "__self__", None)
     if cycle is None:
         raise RuntimeError("The sandbox can only hang up on uvicorn's own connections.")

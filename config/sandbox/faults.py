@@ -1,20 +1,19 @@
 """What goes wrong on purpose: rules saying which call, how, and how often.
 
-A rule matches a vendor and either a method with a path ("POST /v1/refunds", a regular expression), "webhook" for what
-Stripe sends to us, or "smtp" with an optional recipient. The first matching rule decides; rules of the kind "slow"
-only delay and let the next rule speak.
+A rule matches a vendor and either a method with a path ("POST /v1/refunds", a regular expression),
+"webhook" for what Stripe sends to us, or "smtp" with an optional recipient. The first matching rule
+decides; rules of the kind "slow" only delay and let the next rule speak.
 """
 
 from __future__ import annotations
 
-import random
 import re
 import threading
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from config.sandbox.wire import Json
+from config.sandbox.wire import Json, randomness
 
 REFUSALS = {"rate_limited", "daily_limit", "server_error", "revoked_token"}
 BEFORE_EFFECT = REFUSALS | {"html_200"}
@@ -38,7 +37,11 @@ METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE"}
 
 @dataclass
 class Fault:
-    """One rule. `times` is how often it still strikes (None: until removed), `after` how many calls it lets pass."""
+    """One rule.
+
+    `times` is how often it still strikes (None: until removed), `after` how many calls it lets
+    pass.
+    """
 
     kind: str
     vendor: str
@@ -72,7 +75,7 @@ class Faults:
 
     def __init__(self, seed: int = 0) -> None:
         self.rules: list[Fault] = []
-        self.rng = random.Random(seed)
+        self.rng = randomness(seed)
         self.lock = threading.Lock()
         self.last_id = 0
 
@@ -89,8 +92,9 @@ class Faults:
     ) -> Fault:
         """Make something go wrong.
 
-        `args` by kind: status and retry_after (server_error, rate_limited), seconds (slow, timeout_after_commit,
-        smtp_slow), when="before"|"after" (dropped_connection), status (error_after_commit).
+        `args` by kind: status and retry_after (server_error, rate_limited), seconds (slow,
+        timeout_after_commit, smtp_slow), when="before"|"after" (dropped_connection), status
+        (error_after_commit).
         """
         if kind not in KINDS:
             raise ValueError(f"There is no fault '{kind}'. Known: {', '.join(sorted(KINDS))}.")
@@ -127,7 +131,11 @@ class Faults:
         delay = 0.0
         with self.lock:
             for rule in self.rules:
-                if rule.vendor != vendor or not rule.matches(method, target) or not self._strikes(rule):
+                if (
+                    rule.vendor != vendor
+                    or not rule.matches(method, target)
+                    or not self._strikes(rule)
+                ):
                     continue
                 if rule.kind not in ("slow", "smtp_slow"):
                     return delay, rule

@@ -55,7 +55,10 @@ def running_sandbox(
     smtp_port: int = 0,
     concurrency: int = 16,
 ) -> Iterator[RunningSandbox]:
-    """The sandbox in a thread of this process, on free ports. `concurrency` bounds the webhooks under way."""
+    """The sandbox in a thread of this process, on free ports.
+
+    `concurrency` bounds the webhooks under way.
+    """
     sandbox = sandbox or Sandbox()
     sandbox.stripe.courier.concurrency = concurrency
     listening = bound_socket(host, http_port)
@@ -63,7 +66,9 @@ def running_sandbox(
     thread = threading.Thread(
         target=lambda: asyncio.run(work(server, sandbox, listening)), name="sandbox", daemon=True
     )
-    mail = mail_server(Postman(sandbox.mailbox, sandbox.faults, sandbox.calls), host, smtp_port or free_port(host))
+    mail = mail_server(
+        Postman(sandbox.mailbox, sandbox.faults, sandbox.calls), host, smtp_port or free_port(host)
+    )
     thread.start()
     mail.start()
     try:
@@ -79,7 +84,10 @@ def running_sandbox(
 
 
 def serve(host: str, http_port: int, smtp_port: int, state_file: Path | None = None) -> None:
-    """In the foreground until SIGINT or SIGTERM; the state is read from the file and saved to it."""
+    """In the foreground until SIGINT or SIGTERM.
+
+    The state is read from the file and saved to it.
+    """
     sandbox = Sandbox()
     if state_file and state_file.exists():
         sandbox.load(state_file)

@@ -85,7 +85,9 @@ class Mailbox:
             self.arrived.notify_all()
 
     def to(self, recipient: str) -> list[Mail]:
-        return [mail for mail in self if recipient.lower() in (each.lower() for each in mail.recipients)]
+        return [
+            mail for mail in self if recipient.lower() in (each.lower() for each in mail.recipients)
+        ]
 
     def wait_for(self, recipient: str, count: int = 1, timeout: float = 10.0) -> list[Mail]:
         """The recipient's messages once there are `count`, or what there is when time is up."""

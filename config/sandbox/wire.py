@@ -56,6 +56,11 @@ def copied(content: Json) -> Json:
     return copy
 
 
+def randomness(seed: int | None = None) -> random.Random:
+    """Ids and chances of a stand-in: repeatable matters, secrecy does not."""
+    return random.Random(seed)  # noqa: S311
+
+
 def random_text(rng: random.Random, length: int) -> str:
     return "".join(rng.choices(ALPHABET, k=length))
 

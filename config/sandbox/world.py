@@ -1,4 +1,7 @@
-"""The whole sandbox: every stand-in, the clock they share, the faults, the calls; saved to and read from one file."""
+"""The whole sandbox.
+
+Every stand-in, the clock they share, the faults, the calls; saved to and read from one file.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""HubSpot's HTTP API: tokens, scopes, limits, routes. What a call does stands in objects.py and settings.py."""
+"""HubSpot's HTTP API.
+
+Tokens, scopes, limits, routes. What a call does stands in objects.py and settings.py.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,11 @@ READING_POSTS = ("/batch/read", "/search")
 
 # (method, pattern): handler. The pattern's groups are the handler's words.
 ROUTES: list[tuple[str, str, Handler]] = [
-    ("POST", r"/crm/objects/2026-09/([^/]+)/batch/(read|create|update|upsert|archive)", objects.batch),
+    (
+        "POST",
+        r"/crm/objects/2026-09/([^/]+)/batch/(read|create|update|upsert|archive)",
+        objects.batch,
+    ),
     ("POST", r"/crm/objects/2026-09/([^/]+)/search", objects.searched),
     ("POST", r"/crm/objects/2026-09/([^/]+)/merge", objects.merged),
     ("POST", r"/crm/objects/2026-09/([^/]+)", objects.created),
@@ -31,13 +38,29 @@ ROUTES: list[tuple[str, str, Handler]] = [
     ("GET", r"/crm/objects/2026-09/([^/]+)/([^/]+)", objects.one),
     ("PATCH", r"/crm/objects/2026-09/([^/]+)/([^/]+)", objects.changed),
     ("DELETE", r"/crm/objects/2026-09/([^/]+)/([^/]+)", objects.archived),
-    ("PUT", r"/crm/objects/2026-09/([^/]+)/([^/]+)/associations/default/([^/]+)/([^/]+)", objects.associated_by_default),
-    ("PUT", r"/crm/objects/2026-09/([^/]+)/([^/]+)/associations/([^/]+)/([^/]+)", objects.associated),
-    ("DELETE", r"/crm/objects/2026-09/([^/]+)/([^/]+)/associations/([^/]+)/([^/]+)", objects.separated),
+    (
+        "PUT",
+        r"/crm/objects/2026-09/([^/]+)/([^/]+)/associations/default/([^/]+)/([^/]+)",
+        objects.associated_by_default,
+    ),
+    (
+        "PUT",
+        r"/crm/objects/2026-09/([^/]+)/([^/]+)/associations/([^/]+)/([^/]+)",
+        objects.associated,
+    ),
+    (
+        "DELETE",
+        r"/crm/objects/2026-09/([^/]+)/([^/]+)/associations/([^/]+)/([^/]+)",
+        objects.separated,
+    ),
     ("POST", r"/crm/associations/2026-09/([^/]+)/([^/]+)/batch/(.+)", objects.associations_batch),
     ("GET", r"/crm/properties/2026-09/([^/]+)", settings.properties),
     ("POST", r"/crm/properties/2026-09/([^/]+)", settings.create_property),
-    ("POST", r"/crm/properties/2026-09/([^/]+)/batch/(create|read|archive)", settings.properties_batch),
+    (
+        "POST",
+        r"/crm/properties/2026-09/([^/]+)/batch/(create|read|archive)",
+        settings.properties_batch,
+    ),
     ("GET", r"/crm/properties/2026-09/([^/]+)/groups", settings.groups),
     ("POST", r"/crm/properties/2026-09/([^/]+)/groups", settings.create_group),
     ("GET", r"/crm/properties/2026-09/([^/]+)/([^/]+)", settings.one_property),
@@ -86,10 +109,15 @@ class HubSpotApi:
         headers = {"Retry-After": str(args["retry_after"])} if "retry_after" in args else {}
         if kind == "rate_limited":
             error = errors.too_many("TEN_SECONDLY_ROLLING", "ten_secondly_rolling")
-            headers.update(self.portal.limits.headers("the fault"), **{"X-HubSpot-RateLimit-Remaining": "0"})
+            headers.update(
+                self.portal.limits.headers("the fault"), **{"X-HubSpot-RateLimit-Remaining": "0"}
+            )
         elif kind == "daily_limit":
             error = errors.too_many("DAILY", "daily")
-            headers.update(self.portal.limits.headers("the fault"), **{"X-HubSpot-RateLimit-Daily-Remaining": "0"})
+            headers.update(
+                self.portal.limits.headers("the fault"),
+                **{"X-HubSpot-RateLimit-Daily-Remaining": "0"},
+            )
         elif kind == "revoked_token":
             error = errors.expired() if args.get("expired") else errors.no_credentials()
         else:

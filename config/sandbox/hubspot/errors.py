@@ -26,7 +26,9 @@ def not_found(text: str = "resource not found") -> HubSpotError:
 
 
 def invalid_json(message: str) -> HubSpotError:
-    return HubSpotError(400, f"Invalid input JSON on line 1, column 1: {message}", "VALIDATION_ERROR")
+    return HubSpotError(
+        400, f"Invalid input JSON on line 1, column 1: {message}", "VALIDATION_ERROR"
+    )
 
 
 def invalid(message: str, **fields: Any) -> HubSpotError:
@@ -51,15 +53,17 @@ def already_exists(thing: str, key: str) -> HubSpotError:
 def no_credentials() -> HubSpotError:
     return HubSpotError(
         401,
-        "Authentication credentials not found. This API supports OAuth 2.0 authentication and you can find more "
-        "details at https://developers.hubspot.com/docs/methods/auth/oauth-overview",
+        "Authentication credentials not found. This API supports OAuth 2.0 authentication and "
+        "you can find more details at https://developers.hubspot.com/docs/methods/auth/oauth-overview",
         "INVALID_AUTHENTICATION",
     )
 
 
 def expired() -> HubSpotError:
     return HubSpotError(
-        401, "The OAuth token used to make this call expired 1 hour(s) ago.", "EXPIRED_AUTHENTICATION",
+        401,
+        "The OAuth token used to make this call expired 1 hour(s) ago.",
+        "EXPIRED_AUTHENTICATION",
         context={"expire time": ["2026-11-21T10:00:00Z"]},
     )
 
@@ -67,8 +71,8 @@ def expired() -> HubSpotError:
 def missing_scopes(scopes: list[str]) -> HubSpotError:
     return HubSpotError(
         403,
-        "This app hasn't been granted all required scopes to make this call. Read more about required scopes here: "
-        "https://developers.hubspot.com/scopes.",
+        "This app hasn't been granted all required scopes to make this call. Read more about "
+        "required scopes here: https://developers.hubspot.com/scopes.",
         "MISSING_SCOPES",
         errors=[
             {
@@ -82,5 +86,9 @@ def missing_scopes(scopes: list[str]) -> HubSpotError:
 
 def too_many(policy: str, text: str) -> HubSpotError:
     return HubSpotError(
-        429, f"You have reached your {text} limit.", "RATE_LIMITS", errorType="RATE_LIMIT", policyName=policy
+        429,
+        f"You have reached your {text} limit.",
+        "RATE_LIMITS",
+        errorType="RATE_LIMIT",
+        policyName=policy,
     )

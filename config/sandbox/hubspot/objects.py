@@ -41,13 +41,19 @@ def found(records: Records, key: str, id_property: str | None = None) -> Record:
     return record
 
 
-def shown(portal: HubSpot, object_type: str, record: Record, names: Iterable[str] | None = None) -> Json:
+def shown(
+    portal: HubSpot, object_type: str, record: Record, names: Iterable[str] | None = None
+) -> Json:
     """A record with the asked properties (never set ones are null), or with all it has."""
     if names is None:
         properties: dict[str, str | None] = dict(record.properties)
     else:
         known = portal.properties[object_type]
-        basic = [name for name in DEFAULT_PROPERTIES[object_type] if name.startswith(("hs_", "create", "last"))]
+        basic = [
+            name
+            for name in DEFAULT_PROPERTIES[object_type]
+            if name.startswith(("hs_", "create", "last"))
+        ]
         wanted = dict.fromkeys([*names, *basic])
         properties = {name: record.properties.get(name) for name in wanted if name in known}
     answer: Json = {
@@ -72,7 +78,9 @@ def values_of(call: Call, name: str) -> list[str]:
     return [value for given, value in call.query if given == name]
 
 
-def with_associations(portal: HubSpot, call: Call, object_type: str, record: Record, answer: Json) -> Json:
+def with_associations(
+    portal: HubSpot, call: Call, object_type: str, record: Record, answer: Json
+) -> Json:
     names = [name for each in values_of(call, "associations") for name in each.split(",") if name]
     links = {}
     for name in names:
@@ -103,7 +111,9 @@ def listed(portal: HubSpot, call: Call, body: Json, words: tuple[str, ...]) -> A
     rows = [record for record in portal.records[object_type].living() if int(record.id) >= after]
     answer: Json = {
         "results": [
-            with_associations(portal, call, object_type, record, shown(portal, object_type, record, names))
+            with_associations(
+                portal, call, object_type, record, shown(portal, object_type, record, names)
+            )
             for record in rows[:limit]
         ]
     }
@@ -122,7 +132,10 @@ def created(portal: HubSpot, call: Call, body: Json, words: tuple[str, ...]) -> 
 def create_one(portal: HubSpot, object_type: str, given: Json) -> Record:
     """With the associations that came along; a bad one refuses the record as well."""
     links = [
-        ((other_type(link, object_type), str(link["to"]["id"])), link["types"][0]["associationTypeId"])
+        (
+            (other_type(link, object_type), str(link["to"]["id"])),
+            link["types"][0]["associationTypeId"],
+        )
         for link in given.get("associations") or []
     ]
     for other, _ in links:
@@ -172,7 +185,10 @@ def searched(portal: HubSpot, call: Call, body: Json, words: tuple[str, ...]) ->
     object_type = object_type_of(words[0])
     rows, total, following = search(portal.records[object_type], body)
     names = body.get("properties") or list(DEFAULT_PROPERTIES[object_type])
-    answer: Json = {"total": total, "results": [shown(portal, object_type, row, names) for row in rows]}
+    answer: Json = {
+        "total": total,
+        "results": [shown(portal, object_type, row, names) for row in rows],
+    }
     if following:
         answer["paging"] = {"next": {"after": following}}
     return 200, answer
@@ -187,7 +203,9 @@ def batch(portal: HubSpot, call: Call, body: Json, words: tuple[str, ...]) -> An
     if not isinstance(inputs, list):
         raise errors.invalid_json("inputs must be a list")
     if len(inputs) > LARGEST_BATCH:
-        raise errors.invalid(f"The maximum number of inputs is {LARGEST_BATCH}, but there were {len(inputs)}.")
+        raise errors.invalid(
+            f"The maximum number of inputs is {LARGEST_BATCH}, but there were {len(inputs)}."
+        )
     if verb == "read":
         return batch_read(portal, object_type, body, inputs)
     if verb == "archive":
@@ -209,14 +227,20 @@ def batch(portal: HubSpot, call: Call, body: Json, words: tuple[str, ...]) -> An
                 for key in records.undo():
                     portal.associations.forget((object_type, key))
                 raise
-            context = {"objectWriteTraceId": [each["objectWriteTraceId"]]} if partial else {"ids": [str(each["id"])]}
+            context = (
+                {"objectWriteTraceId": [each["objectWriteTraceId"]]}
+                if partial
+                else {"ids": [str(each["id"])]}
+            )
             problems.append(error.in_batch(**context))
     return batch_answer(portal, rows, problems, 201 if verb == "create" else 200)
 
 
 def write_one(portal: HubSpot, object_type: str, verb: str, each: Json) -> Json:
     records = portal.records[object_type]
-    trace = {"objectWriteTraceId": each["objectWriteTraceId"]} if "objectWriteTraceId" in each else {}
+    trace = (
+        {"objectWriteTraceId": each["objectWriteTraceId"]} if "objectWriteTraceId" in each else {}
+    )
     if verb == "create":
         return {**shown(portal, object_type, create_one(portal, object_type, each)), **trace}
     key, id_property = str(each.get("id", "")), each.get("idProperty")
@@ -224,15 +248,25 @@ def write_one(portal: HubSpot, object_type: str, verb: str, each: Json) -> Json:
     record = records.find(key, id_property)
     if verb == "update":
         if record is None:
-            raise errors.not_found(f"Could not get some {SINGULAR[object_type].upper()} objects, they may be deleted "
-                                   "or not exist. Check that ids are valid.")
+            raise not_there(object_type)
         return {**shown(portal, object_type, records.update(record, properties)), **trace}
     if record is not None:
-        return {**shown(portal, object_type, records.update(record, properties)), "new": False, **trace}
+        return {
+            **shown(portal, object_type, records.update(record, properties)),
+            "new": False,
+            **trace,
+        }
     if not id_property or id_property == "hs_object_id":
         raise errors.not_found(f"No {SINGULAR[object_type]} with the ID {key} exists.")
     record = records.create({id_property: key, **properties})
     return {**shown(portal, object_type, record), "new": True, **trace}
+
+
+def not_there(object_type: str) -> HubSpotError:
+    return errors.not_found(
+        f"Could not get some {SINGULAR[object_type].upper()} objects, they may be deleted or not "
+        "exist. Check that ids are valid."
+    )
 
 
 def refuse_repeated(inputs: list[Json]) -> None:
@@ -240,7 +274,9 @@ def refuse_repeated(inputs: list[Json]) -> None:
     for each in inputs:
         key = (str(each.get("idProperty")), str(each.get("id")).strip().lower())
         if key in seen:
-            raise errors.invalid(f"Duplicate IDs found in batch input: [{each.get('id')}]. IDs must be unique")
+            raise errors.invalid(
+                f"Duplicate IDs found in batch input: [{each.get('id')}]. IDs must be unique"
+            )
         seen.add(key)
 
 
@@ -249,7 +285,8 @@ def batch_read(portal: HubSpot, object_type: str, body: Json, inputs: list[Json]
     if id_property and id_property != "hs_object_id":
         records.need_unique(id_property)
     names = body.get("properties") or list(DEFAULT_PROPERTIES[object_type])
-    rows, absent = [], []
+    rows: list[Json] = []
+    absent: list[str] = []
     for each in inputs:
         record = records.find(str(each["id"]), id_property)
         if record is None:
@@ -258,9 +295,7 @@ def batch_read(portal: HubSpot, object_type: str, body: Json, inputs: list[Json]
             rows.append(shown(portal, object_type, record, names))
     problems = []
     if absent:
-        text = (f"Could not get some {SINGULAR[object_type].upper()} objects, they may be deleted or not exist. "
-                "Check that ids are valid.")  # fmt: skip
-        problems.append(errors.not_found(text).in_batch(ids=absent))
+        problems.append(not_there(object_type).in_batch(ids=absent))
     return batch_answer(portal, rows, problems, 200)
 
 
@@ -274,7 +309,9 @@ def batch_answer(portal: HubSpot, rows: list[Json], problems: list[Json], status
     return status, answer
 
 
-def associated_by_default(portal: HubSpot, call: Call, body: Json, words: tuple[str, ...]) -> Answer:
+def associated_by_default(
+    portal: HubSpot, call: Call, body: Json, words: tuple[str, ...]
+) -> Answer:
     one_end = (object_type_of(words[0]), words[1])
     other = (object_type_of(words[2]), words[3])
     results = associate(portal, one_end, other)
@@ -300,7 +337,10 @@ def associate(portal: HubSpot, one_end: tuple[str, str], other: tuple[str, str])
 
 def associated(portal: HubSpot, call: Call, body: Json, words: tuple[str, ...]) -> Answer:
     """With the types that the body lists."""
-    one_end = (object_type_of(words[0]), found(portal.records[object_type_of(words[0])], words[1]).id)
+    one_end = (
+        object_type_of(words[0]),
+        found(portal.records[object_type_of(words[0])], words[1]).id,
+    )
     other = (object_type_of(words[2]), found(portal.records[object_type_of(words[2])], words[3]).id)
     for each in body.get("items") or []:
         portal.associations.connect(one_end, other, int(each["associationTypeId"]))
@@ -318,7 +358,9 @@ def labels_between(one_end: tuple[str, str], other: tuple[str, str]) -> Json:
 
 
 def separated(portal: HubSpot, call: Call, body: Json, words: tuple[str, ...]) -> Answer:
-    portal.associations.disconnect((object_type_of(words[0]), words[1]), (object_type_of(words[2]), words[3]))
+    portal.associations.disconnect(
+        (object_type_of(words[0]), words[1]), (object_type_of(words[2]), words[3])
+    )
     return 204, None
 
 
@@ -336,15 +378,21 @@ def associations_batch(portal: HubSpot, call: Call, body: Json, words: tuple[str
             elif verb == "create":
                 ends = (from_type, str(each["from"]["id"])), (to_type, str(each["to"]["id"]))
                 items = {"items": each.get("types") or []}
-                _, row = associated(portal, call, items, (from_type, ends[0][1], to_type, ends[1][1]))
+                _, row = associated(
+                    portal, call, items, (from_type, ends[0][1], to_type, ends[1][1])
+                )
                 rows.append(row or {})
             elif verb == "archive":
                 for to in each["to"]:
-                    portal.associations.disconnect((from_type, str(each["from"]["id"])), (to_type, str(to["id"])))
+                    portal.associations.disconnect(
+                        (from_type, str(each["from"]["id"])), (to_type, str(to["id"]))
+                    )
             else:
                 raise errors.not_found("The requested URL was not found.")
         except HubSpotError as error:
-            problems.append(error.in_batch(fromObjectId=[str(each.get("id") or each["from"]["id"])]))
+            problems.append(
+                error.in_batch(fromObjectId=[str(each.get("id") or each["from"]["id"])])
+            )
     return batch_answer(portal, rows, problems, 200)
 
 
@@ -352,7 +400,9 @@ def read_links(portal: HubSpot, from_type: str, to_type: str, key: str) -> Json:
     others = portal.associations.of((from_type, found(portal.records[from_type], key).id), to_type)
     if not others:
         raise HubSpotError(
-            404, f"No {to_type[:-1]} is associated with {from_type[:-1]} {key}.", "OBJECT_NOT_FOUND",
+            404,
+            f"No {to_type[:-1]} is associated with {from_type[:-1]} {key}.",
+            "OBJECT_NOT_FOUND",
             subCategory="crm.associations.NO_ASSOCIATIONS_FOUND",
         )
     return {
@@ -361,7 +411,8 @@ def read_links(portal: HubSpot, from_type: str, to_type: str, key: str) -> Json:
             {
                 "toObjectId": other,
                 "associationTypes": [
-                    {"category": "HUBSPOT_DEFINED", "typeId": type_id, "label": None} for type_id in types
+                    {"category": "HUBSPOT_DEFINED", "typeId": type_id, "label": None}
+                    for type_id in types
                 ],
             }
             for other, types in others.items()

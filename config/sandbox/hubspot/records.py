@@ -1,4 +1,7 @@
-"""The portal's records: create, change, merge, archive; unique values; associations; the lagging search index."""
+"""The portal's records.
+
+Create, change, merge, archive; unique values; associations; the lagging search index.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,10 @@ MODIFIED = {"contacts": "lastmodifieddate"}
 
 @dataclass
 class Record:
-    """One contact, company, deal or note. `indexed` is what the search still believes until `fresh_at`."""
+    """One contact, company, deal or note.
+
+    `indexed` is what the search still believes until `fresh_at`.
+    """
 
     id: str
     properties: dict[str, str]
@@ -76,7 +82,10 @@ class Records:
         return gone
 
     def find(self, key: str, id_property: str | None = None) -> Record | None:
-        """By id (also a merged one's old id) or by a unique property; archived records are not found."""
+        """By id (also a merged one's old id) or by a unique property.
+
+        Archived records are not found.
+        """
         if id_property and id_property != "hs_object_id":
             self.need_unique(id_property)
             key = self.unique.get(id_property, {}).get(folded(id_property, key), "")
@@ -88,8 +97,9 @@ class Records:
         if definition is None:
             raise errors.invalid(f'Property "{name}" does not exist')
         if not definition["hasUniqueValue"]:
+            thing = SINGULAR[self.object_type]
             raise errors.invalid(
-                f"Property {name} is not a unique property for object type {SINGULAR[self.object_type]}"
+                f"Property {name} is not a unique property for object type {thing}"
             )
 
     def checked(self, given: Json, record: Record | None = None) -> dict[str, str]:
@@ -101,7 +111,9 @@ class Records:
             definition = self.definitions.get(name)
             if definition is None:
                 problems.append(
-                    errors.problem(name, "PROPERTY_DOESNT_EXIST", f'Property "{name}" does not exist')
+                    errors.problem(
+                        name, "PROPERTY_DOESNT_EXIST", f'Property "{name}" does not exist'
+                    )
                 )
                 continue
             if definition["modificationMetadata"]["readOnlyValue"]:
@@ -109,7 +121,9 @@ class Records:
                 problems.append(errors.problem(name, "READ_ONLY_VALUE", message))
                 continue
             try:
-                options = self.options_of(self.object_type, name, {**(record.properties if record else {}), **texts})
+                options = self.options_of(
+                    self.object_type, name, {**(record.properties if record else {}), **texts}
+                )
                 kept[name] = values.accepted(definition, value, options)
             except BadValue as refused:
                 problems.append(refused.entry)
@@ -153,8 +167,15 @@ class Records:
         merged = Record(self.new_id(), {}, min(primary.created_at, other.created_at), now)
         merged.merged = [*primary.merged, *other.merged, primary.id, other.id]
         self.rows[merged.id] = merged
-        joined = {**other.properties, **{name: value for name, value in primary.properties.items() if value}}
-        emails = [primary.properties.get("email"), *additional_emails(primary), other.properties.get("email")]
+        joined = {
+            **other.properties,
+            **{name: value for name, value in primary.properties.items() if value},
+        }
+        emails = [
+            primary.properties.get("email"),
+            *additional_emails(primary),
+            other.properties.get("email"),
+        ]
         more = [address for address in (*emails[1:], *additional_emails(other)) if address]
         if self.object_type == "contacts" and more:
             joined["hs_additional_emails"] = ";".join(dict.fromkeys(more))
@@ -178,7 +199,9 @@ class Records:
             if self.object_type == "contacts" and name == "email":
                 raise errors.already_exists("Contact", holder)
             message = f"Cannot set property {name}: {holder} already has the value {value}."
-            raise errors.invalid(message, errors=[errors.problem(name, "CONFLICTING_UNIQUE_VALUE", message)])
+            raise errors.invalid(
+                message, errors=[errors.problem(name, "CONFLICTING_UNIQUE_VALUE", message)]
+            )
 
     def _write(self, record: Record, kept: dict[str, str]) -> None:
         real = time.monotonic()
@@ -240,7 +263,9 @@ class Associations:
     def __init__(self) -> None:
         self.links: dict[tuple[str, str], dict[str, dict[str, list[int]]]] = {}
 
-    def connect(self, one: tuple[str, str], other: tuple[str, str], type_id: int | None = None) -> None:
+    def connect(
+        self, one: tuple[str, str], other: tuple[str, str], type_id: int | None = None
+    ) -> None:
         """Safe to repeat. The opposite direction gets its own default type."""
         there = ASSOCIATION_TYPES.get((one[0], other[0]))
         back = ASSOCIATION_TYPES.get((other[0], one[0]))
@@ -280,4 +305,8 @@ def folded(name: str, value: str) -> str:
 
 
 def additional_emails(record: Record) -> list[str]:
-    return [each for each in record.properties.get("hs_additional_emails", "").lower().split(";") if each]
+    return [
+        each
+        for each in record.properties.get("hs_additional_emails", "").lower().split(";")
+        if each
+    ]

@@ -18,10 +18,13 @@ OBJECT_TYPES = {
 SINGULAR = {"contacts": "contact", "companies": "company", "deals": "deal", "notes": "note"}
 TYPE_IDS = {"contacts": "0-1", "companies": "0-2", "deals": "0-3", "notes": "0-46"}
 DEFAULT_PROPERTIES = {
-    "contacts": ("createdate", "email", "firstname", "hs_object_id", "lastmodifieddate", "lastname"),
+    "contacts": (
+        "createdate", "email", "firstname", "hs_object_id", "lastmodifieddate", "lastname",
+    ),
     "companies": ("createdate", "domain", "hs_lastmodifieddate", "hs_object_id", "name"),
     "deals": (
-        "amount", "closedate", "createdate", "dealname", "dealstage", "hs_lastmodifieddate", "hs_object_id", "pipeline",
+        "amount", "closedate", "createdate", "dealname", "dealstage",
+        "hs_lastmodifieddate", "hs_object_id", "pipeline",
     ),
     "notes": ("hs_createdate", "hs_lastmodifieddate", "hs_object_id"),
 }  # fmt: skip
@@ -34,13 +37,28 @@ ASSOCIATION_TYPES = {
     ("notes", "companies"): 190, ("companies", "notes"): 189,
     ("notes", "deals"): 214, ("deals", "notes"): 213,
 }  # fmt: skip
-LIFECYCLE = "subscriber lead marketingqualifiedlead salesqualifiedlead opportunity customer evangelist other".split()
-CURRENCIES = "PLN EUR USD GBP CHF CZK JPY SEK".split()
+LIFECYCLE = [
+    "subscriber",
+    "lead",
+    "marketingqualifiedlead",
+    "salesqualifiedlead",
+    "opportunity",
+    "customer",
+    "evangelist",
+    "other",
+]
+CURRENCIES = ["PLN", "EUR", "USD", "GBP", "CHF", "CZK", "JPY", "SEK"]
 
 # name: (label, type, fieldType, group); a "!" makes the value unique, a "-" read-only
 CONTACT = {
     "email": ("Email", "string", "text", "contactinformation", "!"),
-    "hs_additional_emails": ("Additional email addresses", "string", "text", "contactinformation", ""),
+    "hs_additional_emails": (
+        "Additional email addresses",
+        "string",
+        "text",
+        "contactinformation",
+        "",
+    ),
     "firstname": ("First name", "string", "text", "contactinformation", ""),
     "lastname": ("Last name", "string", "text", "contactinformation", ""),
     "phone": ("Phone number", "string", "phonenumber", "contactinformation", ""),
@@ -154,7 +172,13 @@ def standard_properties() -> dict[str, dict[str, Json]]:
         object_type: {
             name: new_property(
                 name,
-                {"label": label, "type": kind, "fieldType": field, "groupName": group, "options": options_of(name)},
+                {
+                    "label": label,
+                    "type": kind,
+                    "fieldType": field,
+                    "groupName": group,
+                    "options": options_of(name),
+                },
                 marks=marks,
             )
             for name, (label, kind, field, group, marks) in table.items()

@@ -13,7 +13,8 @@ LAST_RESULT = 10_000
 MOST_GROUPS, MOST_FILTERS, LARGEST_PAGE = 5, 6, 200
 ORDERED = {"LT", "LTE", "GT", "GTE", "BETWEEN"}
 OPERATORS = ORDERED | {
-    "EQ", "NEQ", "IN", "NOT_IN", "HAS_PROPERTY", "NOT_HAS_PROPERTY", "CONTAINS_TOKEN", "NOT_CONTAINS_TOKEN",
+    "EQ", "NEQ", "IN", "NOT_IN", "HAS_PROPERTY", "NOT_HAS_PROPERTY",
+    "CONTAINS_TOKEN", "NOT_CONTAINS_TOKEN",
 }  # fmt: skip
 SEARCHED_BY_QUERY = {
     "contacts": ("firstname", "lastname", "email", "phone", "company"),
@@ -26,8 +27,12 @@ SEARCHED_BY_QUERY = {
 def search(records: Records, request: Json) -> tuple[list[Record], int, str | None]:
     """(this page's records, how many there are, the next page's `after`)."""
     groups = request.get("filterGroups") or []
-    if len(groups) > MOST_GROUPS or any(len(group.get("filters", [])) > MOST_FILTERS for group in groups):
-        raise errors.invalid(f"There may be {MOST_GROUPS} filter groups with {MOST_FILTERS} filters each.")
+    if len(groups) > MOST_GROUPS or any(
+        len(group.get("filters", [])) > MOST_FILTERS for group in groups
+    ):
+        raise errors.invalid(
+            f"There may be {MOST_GROUPS} filter groups with {MOST_FILTERS} filters each."
+        )
     for group in groups:
         for rule in group.get("filters", []):
             check_rule(records, rule)
@@ -59,15 +64,19 @@ def check_rule(records: Records, rule: Json) -> None:
     if operator not in OPERATORS:
         raise errors.invalid(f"Invalid input JSON: no such operator {operator}")
     if name not in records.definitions:
-        raise errors.invalid(f"There was a problem with the request. Property {name} does not exist.")
+        raise errors.invalid(
+            f"There was a problem with the request. Property {name} does not exist."
+        )
 
 
 def group_fits(group: Json, seen: dict[str, str]) -> bool:
-    return all(rule_fits(rule, seen.get(rule["propertyName"], "")) for rule in group.get("filters", []))
+    return all(
+        rule_fits(rule, seen.get(rule["propertyName"], "")) for rule in group.get("filters", [])
+    )
 
 
 def rule_fits(rule: Json, have: str) -> bool:
-    operator = rule["operator"]
+    operator = str(rule["operator"])
     want = str(rule.get("value", ""))
     several = [str(each).lower() for each in rule.get("values") or []]
     if operator == "HAS_PROPERTY":
@@ -90,7 +99,8 @@ def rule_fits(rule: Json, have: str) -> bool:
 def token_in(want: str, have: str) -> bool:
     """Whole words; an asterisk stands for anything at an end."""
     core = want.strip("*").lower()
-    tokens = have.lower().replace("@", " ").replace(".", " ").split() + [have.lower()]
+    tokens = [have.lower()]
+    tokens += have.lower().replace("@", " ").replace(".", " ").split()
     if want.startswith("*") and want.endswith("*"):
         return any(core in token for token in tokens)
     if want.endswith("*"):
@@ -104,7 +114,13 @@ def in_order(operator: str, have: str, want: str, high: str) -> bool:
     here, there = sort_key(have), sort_key(want)
     if operator == "BETWEEN":
         return there <= here <= sort_key(high)
-    return {"LT": here < there, "LTE": here <= there, "GT": here > there, "GTE": here >= there}[operator]
+    orders: dict[str, bool] = {
+        "LT": here < there,
+        "LTE": here <= there,
+        "GT": here > there,
+        "GTE": here >= there,
+    }
+    return orders[operator]
 
 
 def sort_key(value: str) -> tuple[int, Decimal, str]:

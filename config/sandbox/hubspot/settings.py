@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 from zoneinfo import ZoneInfo
-from datetime import datetime
 
 from config.sandbox.clock import iso
 from config.sandbox.hubspot import errors, schema
@@ -47,7 +47,9 @@ def portal_definition(portal: HubSpot, word: str, name: str) -> Json:
     if object_type != "deals" or name not in ("dealstage", "pipeline"):
         return definition
     pipelines = list(portal.pipelines.values())
-    things = pipelines if name == "pipeline" else [stage for row in pipelines for stage in row["stages"]]
+    things = (
+        pipelines if name == "pipeline" else [stage for row in pipelines for stage in row["stages"]]
+    )
     options = [
         {"label": thing["label"], "value": thing["id"], "displayOrder": place, "hidden": False}
         for place, thing in enumerate(things)
@@ -72,24 +74,34 @@ def create_property(portal: HubSpot, call: Call, body: Json, words: tuple[str, .
 
 
 def make_property(portal: HubSpot, object_type: str, given: Json) -> Json:
-    missing = [name for name in ("name", "label", "type", "fieldType", "groupName") if not given.get(name)]
+    missing = [
+        name for name in ("name", "label", "type", "fieldType", "groupName") if not given.get(name)
+    ]
     if missing:
         raise errors.invalid_json(f"Some required fields were not set: {missing}")
     name, kind = given["name"], given["type"]
     definitions = portal.properties[object_type]
     if not NAME.match(name):
-        raise errors.invalid(f"Invalid property name: {name}. Names are lower case letters, digits and underscores.")
+        raise errors.invalid(
+            f"Invalid property name: {name}. Names are lower case letters, digits and underscores."
+        )
     if name in definitions:
-        raise HubSpotError(409, f"A property named '{name}' already exists.", "OBJECT_ALREADY_EXISTS")
+        raise HubSpotError(
+            409, f"A property named '{name}' already exists.", "OBJECT_ALREADY_EXISTS"
+        )
     if given["fieldType"] not in TYPES.get(kind, set()):
         raise errors.invalid(f"The field type {given['fieldType']} does not fit the type {kind}.")
     if given["groupName"] not in known_groups(portal, object_type):
         raise errors.invalid(f"Property group {given['groupName']} does not exist")
     if kind == "enumeration" and not given.get("options"):
         raise errors.invalid("An enumeration needs options.")
-    ours = [row for row in definitions.values() if row["hasUniqueValue"] and not row["hubspotDefined"]]
+    ours = [
+        row for row in definitions.values() if row["hasUniqueValue"] and not row["hubspotDefined"]
+    ]
     if given.get("hasUniqueValue") and len(ours) >= UNIQUE_PROPERTIES_MOST:
-        raise errors.invalid(f"You have reached the maximum of {UNIQUE_PROPERTIES_MOST} unique properties.")
+        raise errors.invalid(
+            f"You have reached the maximum of {UNIQUE_PROPERTIES_MOST} unique properties."
+        )
     now = iso(portal.clock.exactly())
     definitions[name] = schema.new_property(name, {**given, "createdAt": now}, ours=True)
     return definitions[name]
@@ -97,7 +109,16 @@ def make_property(portal: HubSpot, object_type: str, given: Json) -> Json:
 
 def change_property(portal: HubSpot, call: Call, body: Json, words: tuple[str, ...]) -> Answer:
     definition = need_property(portal, words[0], words[1])
-    for name in ("label", "description", "groupName", "options", "fieldType", "type", "hidden", "displayOrder"):
+    for name in (
+        "label",
+        "description",
+        "groupName",
+        "options",
+        "fieldType",
+        "type",
+        "hidden",
+        "displayOrder",
+    ):
         if name in body:
             definition[name] = body[name]
     definition["updatedAt"] = iso(portal.clock.exactly())
@@ -140,17 +161,26 @@ def groups(portal: HubSpot, call: Call, body: Json, words: tuple[str, ...]) -> A
     rows = known_groups(portal, object_type_of(words[0]))
     return 200, {
         "results": [
-            {"name": name, "label": label, "displayOrder": -1, "archived": False} for name, label in rows.items()
+            {"name": name, "label": label, "displayOrder": -1, "archived": False}
+            for name, label in rows.items()
         ]
     }
 
 
 def create_group(portal: HubSpot, call: Call, body: Json, words: tuple[str, ...]) -> Answer:
-    object_type, name = object_type_of(words[0]), body.get("name", "")
+    object_type, name = object_type_of(words[0]), str(body.get("name", ""))
     if name in known_groups(portal, object_type):
-        raise HubSpotError(409, f"A property group named '{name}' already exists.", "OBJECT_ALREADY_EXISTS")
-    portal.groups[object_type][name] = body.get("label", name)
-    return 201, {"name": name, "label": body.get("label", name), "displayOrder": -1, "archived": False}
+        raise HubSpotError(
+            409, f"A property group named '{name}' already exists.", "OBJECT_ALREADY_EXISTS"
+        )
+    label = str(body.get("label", name))
+    portal.groups[object_type][name] = label
+    return 201, {
+        "name": name,
+        "label": label,
+        "displayOrder": -1,
+        "archived": False,
+    }
 
 
 def pipelines(portal: HubSpot, call: Call, body: Json, words: tuple[str, ...]) -> Answer:
@@ -242,7 +272,9 @@ def usage(portal: HubSpot, call: Call, body: Json, words: tuple[str, ...]) -> An
 
 def oauth(portal: HubSpot, call: Call) -> Reply:
     """Refresh, introspect, revoke. These calls carry the client's secret instead of a token."""
-    form = {name: values[0] for name, values in parse_qs(call.body.decode("utf-8")).items()}
+    form: dict[str, str] = {
+        name: values[0] for name, values in parse_qs(call.body.decode("utf-8")).items()
+    }
     verb = call.path.removeprefix("/oauth/2026-09/token").strip("/")
     if verb == "introspect":
         return json_reply(200, introspected(portal, form.get("token", "")))

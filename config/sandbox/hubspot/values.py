@@ -31,7 +31,9 @@ def as_text(name: str, value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, str | int | float):
         return str(value)
-    raise invalid_json(f"Cannot deserialize value of type `java.lang.String` from Object value (property '{name}')")
+    raise invalid_json(
+        f"Cannot deserialize value of type `java.lang.String` from Object value (property '{name}')"
+    )
 
 
 def accepted(definition: Json, value: str, options: list[str]) -> str:
@@ -70,7 +72,9 @@ def number(name: str, value: str) -> str:
 
 def truth(name: str, value: str) -> str:
     if value.lower() not in ("true", "false"):
-        raise BadValue(name, "INVALID_OPTION", f"{value} was not one of the allowed options: [true, false]")
+        raise BadValue(
+            name, "INVALID_OPTION", f"{value} was not one of the allowed options: [true, false]"
+        )
     return value.lower()
 
 
@@ -79,7 +83,9 @@ def option(name: str, value: str, options: list[str], *, several: bool) -> str:
     unknown = [each for each in chosen if each not in options]
     if unknown:
         listed = ", ".join(options)
-        raise BadValue(name, "INVALID_OPTION", f"{unknown[0]} was not one of the allowed options: [{listed}]")
+        raise BadValue(
+            name, "INVALID_OPTION", f"{unknown[0]} was not one of the allowed options: [{listed}]"
+        )
     return ";".join(chosen)
 
 
@@ -89,7 +95,9 @@ def date(name: str, value: str) -> str:
         milliseconds = int(value)
         day = datetime.fromtimestamp(milliseconds / 1000, UTC)
         if milliseconds % DAY_MILLISECONDS:
-            raise BadValue(name, "INVALID_DATE", f"{value} is at {day:%H:%M:%S.%f} UTC, not midnight!")
+            raise BadValue(
+                name, "INVALID_DATE", f"{value} is at {day:%H:%M:%S.%f} UTC, not midnight!"
+            )
         return day.date().isoformat()
     try:
         return datetime.strptime(value[:10], "%Y-%m-%d").replace(tzinfo=UTC).date().isoformat()

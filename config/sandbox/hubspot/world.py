@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import asdict, dataclass
 from threading import RLock
 from typing import TYPE_CHECKING, Any
@@ -12,14 +11,14 @@ from config.sandbox.hubspot import schema
 from config.sandbox.hubspot.api import HubSpotApi
 from config.sandbox.hubspot.limits import Limits
 from config.sandbox.hubspot.records import Associations, Record, Records
-from config.sandbox.wire import Json
+from config.sandbox.wire import Json, randomness
 
 if TYPE_CHECKING:
     from config.sandbox.calls import Calls
     from config.sandbox.clock import Clock
 
-SANDBOX_TOKEN = "pat-eu1-quittance-sandbox-00000000"
-SANDBOX_REFRESH_TOKEN = "eu1-refresh-quittance-sandbox"
+SANDBOX_TOKEN = "pat-eu1-quittance-sandbox-00000000"  # noqa: S105
+SANDBOX_REFRESH_TOKEN = "eu1-refresh-quittance-sandbox"  # noqa: S105
 SANDBOX_CLIENT = ("quittance-sandbox-client", "quittance-sandbox-client-secret")
 SCOPES = [
     "crm.objects.companies.read", "crm.objects.companies.write",
@@ -48,7 +47,7 @@ class HubSpot:
         self.clock = clock
         self.calls = calls
         self.lock = lock
-        self.rng = random.Random()
+        self.rng = randomness()
         self.reset()
         self.api = HubSpotApi(self)
 
@@ -64,7 +63,9 @@ class HubSpot:
         self.limits = Limits()
         self.last_id = self.rng.randrange(10_000, 900_000) * 1_000_000
         self.records = {
-            name: Records(name, self.properties[name], self.clock.exactly, self.new_id, self.options_of)
+            name: Records(
+                name, self.properties[name], self.clock.exactly, self.new_id, self.options_of
+            )
             for name in schema.SINGULAR
         }
         self.associations = Associations()
@@ -82,7 +83,9 @@ class HubSpot:
             return [stage["id"] for stage in pipeline["stages"]]
         return [option["value"] for option in self.properties[object_type][name]["options"]]
 
-    def add_token(self, secret: str, scopes: list[str] | None = None, *, expires_in: float | None = None) -> None:
+    def add_token(
+        self, secret: str, scopes: list[str] | None = None, *, expires_in: float | None = None
+    ) -> None:
         """Another app's token, with all the scopes unless some are given."""
         expires_at = None if expires_in is None else self.clock.exactly() + expires_in
         self.tokens[secret] = Token(secret, list(SCOPES if scopes is None else scopes), expires_at)
@@ -105,7 +108,13 @@ class HubSpot:
         fields = {"string": "text", "number": "number", "date": "date", "datetime": "date",
                   "enumeration": "select", "bool": "booleancheckbox"}  # fmt: skip
         options = [
-            {"label": value, "value": value, "description": "", "displayOrder": place, "hidden": False}
+            {
+                "label": value,
+                "value": value,
+                "description": "",
+                "displayOrder": place,
+                "hidden": False,
+            }
             for place, value in enumerate(given.get("options", []))
         ]
         definition = {
@@ -131,9 +140,14 @@ class HubSpot:
         return self.shown("companies")
 
     def shown(self, object_type: str) -> list[Json]:
-        """Living records as {"id", "properties", "associations": {"deals": [ids]}}, oldest first."""
+        """Living records as {"id", "properties", "associations".
+
+        {"deals": [ids]}}, oldest first.
+        """
         with self.lock:
-            return [self._shown(object_type, record) for record in self.records[object_type].living()]
+            return [
+                self._shown(object_type, record) for record in self.records[object_type].living()
+            ]
 
     def _shown(self, object_type: str, record: Record) -> Json:
         links = self.associations.links.get((object_type, record.id), {})

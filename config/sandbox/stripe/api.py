@@ -1,4 +1,7 @@
-"""Stripe's HTTP API: keys, idempotency, routes, errors. What a call does stands in reading.py and writing.py."""
+"""Stripe's HTTP API.
+
+Keys, idempotency, routes, errors. What a call does stands in reading.py and writing.py.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from config.sandbox.stripe import reading
-from config.sandbox.stripe.base import API_VERSION, SANDBOX_KEY
+from config.sandbox.stripe.base import ACCOUNT, API_VERSION, SANDBOX_KEY
 from config.sandbox.stripe.errors import StripeError
 from config.sandbox.stripe.forms import decode, nest
 from config.sandbox.stripe.writing import Writing
@@ -27,7 +30,10 @@ RETRY_YES = {"Stripe-Should-Retry": "true"}
 
 @dataclass(frozen=True)
 class Key:
-    """An API key. Restricted ones (rk_) may be read-only and see the account only when that was granted."""
+    """An API key.
+
+    Restricted ones (rk_) may be read-only and see the account only when that was granted.
+    """
 
     secret: str
     read_only: bool = False
@@ -60,12 +66,15 @@ class StripeApi:
         self.recent: dict[str, deque[float]] = {}
         self.add_key(SANDBOX_KEY)
 
-    def add_key(
-        self, secret: str, *, read_only: bool = False, account: bool | None = None
-    ) -> None:
-        """Register a key. A restricted key sees GET /v1/account only with `account=True`, as at Stripe."""
+    def add_key(self, secret: str, *, read_only: bool = False, account: bool | None = None) -> None:
+        """Register a key.
+
+        A restricted key sees GET /v1/account only with `account=True`, as at Stripe.
+        """
         if not KEY_SHAPE.match(secret):
-            raise ValueError("A Stripe key reads sk_test_… or rk_test_… with 24 letters or digits, or more.")
+            raise ValueError(
+                "A Stripe key reads sk_test_… or rk_test_… with 24 letters or digits, or more."
+            )
         sees_account = not secret.startswith("rk_") if account is None else account
         self.keys[secret] = Key(secret, read_only, sees_account)
 
@@ -77,7 +86,11 @@ class StripeApi:
         try:
             key = self._authenticate(call)
             self._hold_limit(key)
-            reply = self._read(call, key) if call.method == "GET" else self._write(call, key, request_id)
+            reply = (
+                self._read(call, key)
+                if call.method == "GET"
+                else self._write(call, key, request_id)
+            )
         except StripeError as error:
             error.body["error"].setdefault(
                 "request_log_url", f"https://dashboard.stripe.com/test/logs/{request_id}"
@@ -89,20 +102,29 @@ class StripeApi:
         return reply
 
     def refusal(self, kind: str, args: Json) -> Reply:
-        headers = {"Request-Id": f"req_{random_text(self.stripe.rng, 14)}", "Stripe-Version": API_VERSION}
+        headers = {
+            "Request-Id": f"req_{random_text(self.stripe.rng, 14)}",
+            "Stripe-Version": API_VERSION,
+        }
         if "retry_after" in args:
             headers["Retry-After"] = str(args["retry_after"])
         if kind in ("rate_limited", "daily_limit"):
             error = too_many()
             return json_reply(429, error.body, {**headers, **RETRY_YES})
         if kind == "revoked_token":
-            return json_reply(401, {"error": {
-                "code": "api_key_expired",
-                "doc_url": "https://docs.stripe.com/error-codes/api-key-expired",
-                "message": f"Expired API Key provided: {masked(SANDBOX_KEY)}",
-                "type": "invalid_request_error",
-            }}, headers)
-        message = "Sorry! There was an error while talking to one of our backends. Support has been notified."
+            return json_reply(
+                401,
+                {
+                    "error": {
+                        "code": "api_key_expired",
+                        "doc_url": "https://docs.stripe.com/error-codes/api-key-expired",
+                        "message": f"Expired API Key provided: {masked(SANDBOX_KEY)}",
+                        "type": "invalid_request_error",
+                    }
+                },
+                headers,
+            )
+        message = "Sorry! There was an error while talking to one of our backends."
         body = {"error": {"message": message, "type": "api_error"}}
         return json_reply(int(args.get("status", 500)), body, headers)
 
@@ -111,18 +133,21 @@ class StripeApi:
         if not secret:
             raise StripeError(
                 401,
-                "You did not provide an API key. You need to provide your API key in the Authorization header, "
-                "using Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY').",
+                "You did not provide an API key. You need to provide your API key in the "
+                "Authorization header, using Bearer auth (e.g. 'Authorization: Bearer "
+                "YOUR_SECRET_KEY').",
             )
         key = self.keys.get(secret)
         if key is None:
             raise StripeError(401, f"Invalid API Key provided: {masked(secret)}")
         if key.revoked:
-            raise StripeError(401, f"Expired API Key provided: {masked(secret)}", code="api_key_expired")
+            raise StripeError(
+                401, f"Expired API Key provided: {masked(secret)}", code="api_key_expired"
+            )
         return key
 
     def _hold_limit(self, key: Key) -> None:
-        """Calls per second and key, when `rate_limit` is set (Stripe's own is 100 live, 25 in test mode)."""
+        """Calls per second and key, when `rate_limit` is set. Stripe's own is 100 in live mode."""
         if self.rate_limit is None:
             return
         now = time.monotonic()
@@ -151,7 +176,9 @@ class StripeApi:
         first = self.remembered.get(place)
         if first is None:
             reply = self._written(call, request_id, idempotency_key)
-            kept = Reply(reply.status, reply.body, {"Original-Request": request_id, "Request-Id": request_id})
+            kept = Reply(
+                reply.status, reply.body, {"Original-Request": request_id, "Request-Id": request_id}
+            )
             self.remembered[place] = Remembered(route, call.body, kept)
             if len(self.remembered) > IDEMPOTENT_KEPT:
                 del self.remembered[next(iter(self.remembered))]
@@ -159,11 +186,16 @@ class StripeApi:
         if (first.route, first.body) != (route, call.body):
             raise StripeError(
                 400,
-                "Keys for idempotent requests can only be used with the same parameters they were first used with. "
-                f"Try using a key other than '{idempotency_key}' if you meant to execute a different request.",
+                "Keys for idempotent requests can only be used with the same parameters they "
+                f"were first used with. Try using a key other than '{idempotency_key}' if you meant "
+                "to execute a different request.",
                 kind="idempotency_error",
             )
-        return Reply(first.reply.status, first.reply.body, {**first.reply.headers, "Idempotent-Replayed": "true"})
+        return Reply(
+            first.reply.status,
+            first.reply.body,
+            {**first.reply.headers, "Idempotent-Replayed": "true"},
+        )
 
     def _written(self, call: Call, request_id: str, idempotency_key: str | None) -> Reply:
         """Do it; a refused call is an answer too, and its idempotency key remembers it."""
@@ -208,8 +240,9 @@ def resource_of(path: str) -> str:
 def forbidden(key: Key, permission: str) -> StripeError:
     return StripeError(
         403,
-        f"The provided key '{masked(key.secret)}' does not have the required permissions for this endpoint on "
-        f"account 'acct_1QuittanceSandbox'. Having the '{permission}' permission would allow this request to continue.",
+        f"The provided key '{masked(key.secret)}' does not have the required permissions for this "
+        f"endpoint on account '{ACCOUNT}'. Having the '{permission}' permission would allow this "
+        "request to continue.",
         code="more_permissions_required_for_application",
     )
 

@@ -27,8 +27,8 @@ class BalanceStories(StripeBase):
     ) -> Outcome:
         """Give back `amount` (default: what is left) of a charge or payment intent.
 
-        `pending` leaves it on its way (`finish_refund`, `fail_refund`, `cancel_refund` follow); `fails_later` and
-        `canceled` tell the bad end at once.
+        `pending` leaves it on its way (`finish_refund`, `fail_refund`, `cancel_refund` follow);
+        `fails_later` and `canceled` tell the bad end at once.
         """
         with self.telling() as telling:
             charge = self.charge_of(of)
@@ -40,9 +40,9 @@ class BalanceStories(StripeBase):
                 metadata=dict(metadata or {}),
             )
             if fails_later:
-                self._undo_refund(row, "failed", failure_reason="expired_or_canceled_card")
+                self.undo_refund(row, "failed", failure_reason="expired_or_canceled_card")
             elif canceled:
-                self._undo_refund(row, "canceled")
+                self.undo_refund(row, "canceled")
             return self._told_refund(telling, row)
 
     def finish_refund(self, refund: str) -> Outcome:
@@ -56,13 +56,13 @@ class BalanceStories(StripeBase):
         """The customer's bank sends the money back: it stands in the balance again."""
         with self.telling(automatic=True) as telling:
             row = self.store.need(refund)
-            self._undo_refund(row, "failed", failure_reason=failure_reason)
+            self.undo_refund(row, "failed", failure_reason=failure_reason)
             return self._told_refund(telling, row)
 
     def cancel_refund(self, refund: str) -> Outcome:
         with self.telling() as telling:
             row = self.store.need(refund)
-            self._undo_refund(row, "canceled")
+            self.undo_refund(row, "canceled")
             return self._told_refund(telling, row)
 
     def charge_of(self, key: str) -> Json:
@@ -74,7 +74,9 @@ class BalanceStories(StripeBase):
 
     def new_refund(self, charge: Json, amount: int, **given: Any) -> Json:
         card = charge["payment_method_details"]["type"] == "card"
-        row = objects.refund(self.new_id("re" if card else "pyr"), self.now(), charge, amount, **given)
+        row = objects.refund(
+            self.new_id("re" if card else "pyr"), self.now(), charge, amount, **given
+        )
         gross, currency, rate = self._in_balance(charge, amount)
         row["balance_transaction"] = self._book(
             "refund" if card else "payment_refund",
@@ -93,7 +95,7 @@ class BalanceStories(StripeBase):
         self.emit("refund.created", row)
         return row
 
-    def _undo_refund(self, row: Json, status: str, **fields: str) -> None:
+    def undo_refund(self, row: Json, status: str, **fields: str) -> None:
         charge = self.store.need(row["charge"])
         gross, currency, rate = self._in_balance(charge, row["amount"])
         fields["failure_balance_transaction"] = self._book(
@@ -206,10 +208,13 @@ class BalanceStories(StripeBase):
         only_available: bool = False,
         arrival_date: int | None = None,
     ) -> Outcome:
-        """Send the balance to the bank: everything settled in `currency` that no payout has taken yet.
+        """Send the balance to the bank.
 
-        `only_available` leaves what Stripe still holds back. A payout that "failed" or was "canceled" returns its
-        money, and the next one takes it along. Without a balance the outcome's payout is None.
+        Everything settled in `currency` that no payout has taken yet.
+
+        `only_available` leaves what Stripe still holds back. A payout that "failed" or was
+        "canceled" returns its money, and the next one takes it along. Without a balance the
+        outcome's payout is None.
         """
         with self.telling(automatic=True) as telling:
             gathered = self._unpaid(currency, only_available)
@@ -220,14 +225,12 @@ class BalanceStories(StripeBase):
             for transaction in gathered:
                 self.store.paid_out_by[transaction["id"]] = row["id"]
             if ends == "failed":
-                self._return_payout(row, "failed")
+                self.return_payout(row, "failed")
             elif ends == "canceled":
-                self._return_payout(row, "canceled")
+                self.return_payout(row, "canceled")
             elif ends == "paid":
                 self._arrive(row)
-            return telling.outcome(
-                payout=row["id"], balance_transaction=row["balance_transaction"]
-            )
+            return telling.outcome(payout=row["id"], balance_transaction=row["balance_transaction"])
 
     def arrive(self, payout: str) -> Outcome:
         """A payout reaches the bank account."""
@@ -238,7 +241,7 @@ class BalanceStories(StripeBase):
     def fail_payout(self, payout: str) -> Outcome:
         """The bank sends a payout back, possibly after it was "paid"."""
         with self.telling(automatic=True) as telling:
-            self._return_payout(self.store.need(payout), "failed")
+            self.return_payout(self.store.need(payout), "failed")
             return telling.outcome(payout=payout)
 
     def new_payout(self, amount: int, currency: str, **given: Any) -> Json:
@@ -266,7 +269,7 @@ class BalanceStories(StripeBase):
         self.emit("payout.paid", row)
         self.change(row, "payout.reconciliation_completed", reconciliation_status="completed")
 
-    def _return_payout(self, row: Json, status: Literal["failed", "canceled"]) -> None:
+    def return_payout(self, row: Json, status: Literal["failed", "canceled"]) -> None:
         kind = "payout_failure" if status == "failed" else "payout_cancel"
         fields: Json = {"status": status}
         fields["failure_balance_transaction"] = self._book(

@@ -1,8 +1,10 @@
-"""What every room of the sandbox's Stripe shares: ids, the clock, changing an object, recording an event."""
+"""What every room of the sandbox's Stripe shares.
+
+Ids, the clock, changing an object, recording an event.
+"""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -12,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from config.sandbox.stripe import objects
+from config.sandbox.stripe.account import account
 from config.sandbox.stripe.store import Store
-from config.sandbox.wire import Json, copied, random_text, random_uuid
+from config.sandbox.wire import Json, copied, random_text, random_uuid, randomness
 
 if TYPE_CHECKING:
     from config.sandbox.clock import Clock
@@ -31,7 +33,10 @@ NO_REQUEST: Json = {"id": None, "idempotency_key": None}
 
 @dataclass(frozen=True)
 class Outcome:
-    """The ids a story left behind; `None` for what did not come up. `events` in the order they were recorded."""
+    """The ids a story left behind.
+
+    `None` for what did not come up. `events` in the order they were recorded.
+    """
 
     customer: str | None = None
     payment_intent: str | None = None
@@ -57,17 +62,20 @@ class StripeBase:
         self.faults = faults
         self.lock = lock
         self.courier = courier
-        self.rng = random.Random()
+        self.rng = randomness()
         self.balances = BALANCES
         self.request = NO_REQUEST
+        self.session_lines: dict[str, list[Json]] = {}
+        self.customers_by_email: dict[str, str] = {}
+        self.catalogue: dict[tuple[str, int, str, str | None], str] = {}
+        self.links: dict[tuple[str, ...], str] = {}
+        self.declining: dict[str, str] = {}
         self.quiet = False
         self.open_account()
 
     def open_account(self) -> None:
         self.store = Store()
-        self.store.put(
-            objects.account(ACCOUNT, self.now(), "Sklep Przykładowy", "office@shop.example.pl")
-        )
+        self.store.put(account(ACCOUNT, self.now(), "Sklep Przykładowy", "office@shop.example.pl"))
 
     @property
     def account(self) -> Json:
@@ -135,7 +143,8 @@ class StripeBase:
     def telling(self, *, automatic: bool = False) -> Iterator[Telling]:
         """One story at a time: the sandbox is locked and the events are noted for the outcome.
 
-        `automatic` stories are Stripe's own doing (renewals, payouts): their events name no request.
+        `automatic` stories are Stripe's own doing (renewals, payouts): their events name no
+        request.
         """
         with self.lock:
             before = self.request

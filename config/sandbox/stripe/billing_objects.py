@@ -127,7 +127,10 @@ def payment_link(key: str, currency: str, url: str, **given: Any) -> Json:
         "id": key,
         "object": "payment_link",
         "active": True,
-        "after_completion": {"hosted_confirmation": {"custom_message": None}, "type": "hosted_confirmation"},
+        "after_completion": {
+            "hosted_confirmation": {"custom_message": None},
+            "type": "hosted_confirmation",
+        },
         "allow_promotion_codes": False,
         "application": None,
         "application_fee_amount": None,
@@ -277,7 +280,9 @@ def subscription_item(
     }
 
 
-def invoice(key: str, created: int, customer: Json, currency: str, account: Json, **given: Any) -> Json:
+def invoice(
+    key: str, created: int, customer: Json, currency: str, account: Json, **given: Any
+) -> Json:
     row: Json = {
         "id": key,
         "object": "invoice",
@@ -479,7 +484,9 @@ def invoiceitem(
     }
 
 
-def invoice_payment(key: str, created: int, invoice: str, intent: str, amount: int, currency: str) -> Json:
+def invoice_payment(
+    key: str, created: int, invoice: str, intent: str, amount: int, currency: str
+) -> Json:
     return {
         "id": key,
         "object": "invoice_payment",

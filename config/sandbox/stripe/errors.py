@@ -56,6 +56,6 @@ def unknown_parameter(param: str) -> StripeError:
 def unknown_url(method: str, path: str) -> StripeError:
     return StripeError(
         404,
-        f"Unrecognized request URL ({method}: {path}). Please see https://docs.stripe.com or we can help at "
-        "https://support.stripe.com/.",
+        f"Unrecognized request URL ({method}: {path}). Please see https://docs.stripe.com or we "
+        "can help at https://support.stripe.com/.",
     )

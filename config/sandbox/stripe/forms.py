@@ -1,4 +1,7 @@
-"""Stripe's form encoding: brackets become objects and lists ("items[0][price]=price_1", "expand[]=customer")."""
+"""Stripe's form encoding.
+
+Brackets become objects and lists ("items[0][price]=price_1", "expand[]=customer").
+"""
 
 from __future__ import annotations
 

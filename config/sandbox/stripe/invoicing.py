@@ -1,4 +1,7 @@
-"""Stories of Stripe's invoices: sent, paid, overdue, voided, given up; and what subscriptions need of them."""
+"""Stories of Stripe's invoices.
+
+Sent, paid, overdue, voided, given up; and what subscriptions need of them.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,10 @@ DAY = 86_400
 
 class InvoiceStories(PaymentStories):
     def send_invoice(self, *, days_until_due: int = 14, **purchase: Unpack[Purchase]) -> Outcome:
-        """An invoice goes to the customer by e-mail and waits for a transfer or a click. Then `pay_invoice` ..."""
+        """An invoice goes to the customer by e-mail and waits for a transfer or a click.
+
+        Then `pay_invoice` ...
+        """
         with self.telling() as telling:
             customer = self.customer_for(purchase)
             currency = purchase.get("currency", "pln")
@@ -44,11 +50,15 @@ class InvoiceStories(PaymentStories):
                 raise LookupError(f"Invoice {invoice} asks for no payment.")
             customer = self.store.need(row["customer"])
             method = chosen(
-                purchase.get("method", "card"), purchase.get("wallet"), purchase.get("country", "PL")
+                purchase.get("method", "card"),
+                purchase.get("wallet"),
+                purchase.get("country", "PL"),
             )
-            paid_with = self.new_payment_method(method, billing_of(purchase, customer), customer["id"])
+            paid_with = self.new_payment_method(
+                method, billing_of(purchase, customer), customer["id"]
+            )
             intent["payment_method"] = paid_with["id"]
-            self._collect(intent, late_balance=purchase.get("late_balance", False))
+            self.collect(intent, late_balance=purchase.get("late_balance", False))
             return self._told_invoice(telling, row)
 
     def overdue(self, invoice: str) -> Outcome:
@@ -76,7 +86,7 @@ class InvoiceStories(PaymentStories):
         self._close_payment(row, "canceled", "canceled_at")
         intent = self.intent_of(row)
         if intent and intent["status"] != "canceled":
-            self._cancel(intent, "void_invoice")
+            self.abandon(intent, "void_invoice")
         self.emit("invoice.voided", row)
 
     def give_up(self, row: Json) -> None:
@@ -171,7 +181,9 @@ class InvoiceStories(PaymentStories):
         self.emit("invoice.finalized", row, {"status": "draft"})
         if not row["amount_due"]:
             return None
-        method = row["default_payment_method"] or customer["invoice_settings"]["default_payment_method"]
+        method = (
+            row["default_payment_method"] or customer["invoice_settings"]["default_payment_method"]
+        )
         intent = objects.payment_intent(
             self.new_id("pi"),
             self.now(),
@@ -179,8 +191,11 @@ class InvoiceStories(PaymentStories):
             row["currency"],
             random_text(self.rng, 25),
             customer=row["customer"],
-            description="Payment for Invoice" if row["parent"] is None else "Subscription creation"
-            if row["billing_reason"] == "subscription_create" else "Subscription update",
+            description="Payment for Invoice"
+            if row["parent"] is None
+            else "Subscription creation"
+            if row["billing_reason"] == "subscription_create"
+            else "Subscription update",
             payment_method=method,
             receipt_email=row["customer_email"],
         )
@@ -273,7 +288,9 @@ class InvoiceStories(PaymentStories):
 
     def _told_invoice(self, telling: Any, row: Json) -> Outcome:
         intent = self.intent_of(row)
-        charge = self.store.find(intent["latest_charge"]) if intent and intent["latest_charge"] else None
+        charge = (
+            self.store.find(intent["latest_charge"]) if intent and intent["latest_charge"] else None
+        )
         parent = row["parent"] and row["parent"]["subscription_details"]
         outcome: Outcome = telling.outcome(
             invoice=row["id"],

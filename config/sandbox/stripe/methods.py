@@ -1,4 +1,7 @@
-"""How somebody pays: a card, a wallet, BLIK, a bank transfer; and what Stripe writes down about it."""
+"""How somebody pays.
+
+A card, a wallet, BLIK, a bank transfer; and what Stripe writes down about it.
+"""
 
 from __future__ import annotations
 

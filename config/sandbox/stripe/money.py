@@ -7,14 +7,64 @@ from decimal import ROUND_HALF_UP, Decimal
 
 # https://docs.stripe.com/currencies#zero-decimal and #three-decimal
 ZERO_DECIMAL = frozenset(
-    "bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf".split()
+    [
+        "bif",
+        "clp",
+        "djf",
+        "gnf",
+        "jpy",
+        "kmf",
+        "krw",
+        "mga",
+        "pyg",
+        "rwf",
+        "ugx",
+        "vnd",
+        "vuv",
+        "xaf",
+        "xof",
+        "xpf",
+    ]
 )
-THREE_DECIMAL = frozenset("bhd jod kwd omr tnd".split())
+THREE_DECIMAL = frozenset(["bhd", "jod", "kwd", "omr", "tnd"])
 # https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts
 SMALLEST_CHARGE = {"pln": 200, "eur": 50, "usd": 50, "gbp": 30, "chf": 50, "jpy": 50, "czk": 1500}
 
 EUROPE = frozenset(
-    "AT BE BG CH CY CZ DE DK EE ES FI FR GI GR HR HU IE IS IT LI LT LU LV MT NL NO PL PT RO SE SI SK".split()
+    [
+        "AT",
+        "BE",
+        "BG",
+        "CH",
+        "CY",
+        "CZ",
+        "DE",
+        "DK",
+        "EE",
+        "ES",
+        "FI",
+        "FR",
+        "GI",
+        "GR",
+        "HR",
+        "HU",
+        "IE",
+        "IS",
+        "IT",
+        "LI",
+        "LT",
+        "LU",
+        "LV",
+        "MT",
+        "NL",
+        "NO",
+        "PL",
+        "PT",
+        "RO",
+        "SE",
+        "SI",
+        "SK",
+    ]
 )
 FIXED_FEE = {"pln": 100, "eur": 25, "usd": 30, "gbp": 20}
 # Price list for a Polish account: https://stripe.com/pl/pricing
@@ -44,7 +94,10 @@ IN_ZLOTY = {
 
 @dataclass(frozen=True)
 class Settlement:
-    """What arrives in the account's balance for a payment: gross and fee in the balance's currency."""
+    """What arrives in the account's balance for a payment.
+
+    Gross and fee in the balance's currency.
+    """
 
     amount: int
     fee: int
@@ -74,8 +127,13 @@ def settle(
     return Settlement(gross, fee_of(gross, balance, method, card_country), balance, rate)
 
 
-def converted(amount: int, currency: str, balances: tuple[str, ...]) -> tuple[int, str, float | None]:
-    """(amount, currency, exchange rate) in the account's balance; the rate is between major units."""
+def converted(
+    amount: int, currency: str, balances: tuple[str, ...]
+) -> tuple[int, str, float | None]:
+    """(amount, currency, exchange rate) in the account's balance.
+
+    The rate is between major units.
+    """
     if currency in balances:
         return amount, currency, None
     balance = balances[0]

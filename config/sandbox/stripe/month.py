@@ -5,21 +5,71 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from config.sandbox.stripe.base import Outcome
+from config.sandbox.wire import randomness
 
 if TYPE_CHECKING:
     from config.sandbox.stripe.world import Stripe
 
 DAY = 86_400
-FIRST_NAMES = """Anna Piotr Katarzyna Tomasz Małgorzata Krzysztof Agnieszka Paweł Barbara Michał Ewa Marcin Zofia
-Łukasz Joanna Grzegorz Magdalena Jakub Monika Wojciech""".split()
+FIRST_NAMES = [
+    "Anna",
+    "Piotr",
+    "Katarzyna",
+    "Tomasz",
+    "Małgorzata",
+    "Krzysztof",
+    "Agnieszka",
+    "Paweł",
+    "Barbara",
+    "Michał",
+    "Ewa",
+    "Marcin",
+    "Zofia",
+    "Łukasz",
+    "Joanna",
+    "Grzegorz",
+    "Magdalena",
+    "Jakub",
+    "Monika",
+    "Wojciech",
+]
 # Family names with the same form for women and men
-LAST_NAMES = """Nowak Wójcik Mazur Krawczyk Kaczmarek Zając Król Wróbel Stępień Dudek Pawlak Sikora Baran Duda
-Szewczyk Pietrzak Walczak Michalak Bąk Kołodziej""".split()
-COMPANIES = """Piekarnia Złoty Kłos sp. z o.o.|Studio Jogi Lotos|Warsztat Rowerowy Szprycha|Kancelaria Dębska i Wspólnicy
-Drukarnia Żuraw sp. z o.o.|Kwiaciarnia Narcyz|Biuro Rachunkowe Saldo|Szkoła Językowa Papuga S.A.""".replace("\n", "|").split("|")
+LAST_NAMES = [
+    "Nowak",
+    "Wójcik",
+    "Mazur",
+    "Krawczyk",
+    "Kaczmarek",
+    "Zając",
+    "Król",
+    "Wróbel",
+    "Stępień",
+    "Dudek",
+    "Pawlak",
+    "Sikora",
+    "Baran",
+    "Duda",
+    "Szewczyk",
+    "Pietrzak",
+    "Walczak",
+    "Michalak",
+    "Bąk",
+    "Kołodziej",
+]
+COMPANIES = (
+    "Piekarnia Złoty Kłos sp. z o.o.",
+    "Studio Jogi Lotos",
+    "Warsztat Rowerowy Szprycha",
+    "Kancelaria Dębska i Wspólnicy",
+    "Drukarnia Żuraw sp. z o.o.",
+    "Kwiaciarnia Narcyz",
+    "Biuro Rachunkowe Saldo",
+    "Szkoła Językowa Papuga S.A.",
+)
 ABROAD = (
     ("Jürgen Müller", "DE", "de", "eur", "juergen.mueller@example.org"),
     ("Claire Lefèvre", "FR", "fr", "eur", "claire.lefevre@example.com"),
@@ -28,7 +78,13 @@ ABROAD = (
     ("Emily Carter", "US", "en", "usd", "emily.carter@example.com"),
     ("Daniel Reyes", "US", "en", "usd", "daniel.reyes@example.org"),
 )
-CITIES = (("Warszawa", "00-950"), ("Kraków", "30-001"), ("Łódź", "90-001"), ("Gdańsk", "80-001"), ("Wrocław", "50-001"))
+CITIES = (
+    ("Warszawa", "00-950"),
+    ("Kraków", "30-001"),
+    ("Łódź", "90-001"),
+    ("Gdańsk", "80-001"),
+    ("Wrocław", "50-001"),
+)
 PRODUCTS = (
     ("Konsultacja podatkowa", 24_900),
     ("Kurs online: Księgowość od zera", 39_900),
@@ -74,7 +130,7 @@ Scene = tuple[float, Callable[[], Outcome | None]]
 class Month:
     def __init__(self, stripe: Stripe, seed: int, until: int, days: int) -> None:
         self.stripe = stripe
-        self.rng = random.Random(seed)
+        self.rng = randomness(seed)
         self.until = until
         self.start = until - days * DAY
         self.scenes: list[Scene] = []
@@ -84,7 +140,11 @@ class Month:
         span = self.until - self.start
         at = self.start + span * self.rng.uniform(first, last)
         hour = at % DAY / 3_600
-        return at if 6 <= hour <= 21 else min(at - (at % DAY) + self.rng.uniform(8, 20) * 3_600, self.until - 60)
+        return (
+            at
+            if 6 <= hour <= 21
+            else min(at - (at % DAY) + self.rng.uniform(8, 20) * 3_600, self.until - 60)
+        )
 
     def at(self, moment: float, scene: Callable[[], Outcome | None]) -> None:
         if self.start <= moment < self.until:
@@ -94,7 +154,9 @@ class Month:
         people = [self.pole(number) for number in range(count)]
         for place, (name, country, locale, currency, email) in enumerate(ABROAD):
             if place * 8 + 3 < count:
-                people[place * 8 + 3] = Person(name, email, country, locale, currency, {"country": country}, None, [])
+                people[place * 8 + 3] = Person(
+                    name, email, country, locale, currency, {"country": country}, None, []
+                )
         return people
 
     def pole(self, number: int) -> Person:
@@ -106,7 +168,12 @@ class Month:
         if number % 6 == 1:
             name = COMPANIES[number // 6 % len(COMPANIES)]
             tax_ids = [("eu_vat", f"PL{nip(self.rng)}")]
-        address = {"city": city, "country": "PL", "line1": f"ul. Lipowa {number + 1}", "postal_code": postal_code}
+        address = {
+            "city": city,
+            "country": "PL",
+            "line1": f"ul. Lipowa {number + 1}",
+            "postal_code": postal_code,
+        }
         phone = f"+4850{self.rng.randrange(10**7):07d}" if self.rng.random() < 0.4 else None
         domain = self.rng.choice(("example.pl", "example.com", "example.org"))
         return Person(name, f"{box}@{domain}", "PL", "pl", "pln", dict(address), phone, tax_ids)
@@ -120,19 +187,30 @@ class Month:
             if person.currency != "pln":
                 amount //= 4
             via = self.rng.choice(("checkout", "checkout", "payment_link", "payment_intent"))
-            what = person.buys(product=product, amount=amount, method=method, via=via,
-                               late_balance=self.rng.random() < 0.3)
+            what = person.buys(
+                product=product,
+                amount=amount,
+                method=method,
+                via=via,
+                late_balance=self.rng.random() < 0.3,
+            )
             if number == 0:
                 what = self.from_japan()
             elif number % 9 == 4:
                 what["lines"] = [
                     {"product": product, "amount": amount, "quantity": 1},
-                    {"product": "Szablony umów", "amount": 12_900 if person.currency == "pln" else 3_200, "quantity": 2},
+                    {
+                        "product": "Szablony umów",
+                        "amount": 12_900 if person.currency == "pln" else 3_200,
+                        "quantity": 2,
+                    },
                 ]
             self.at(moment, self.purchase(number, moment, what))
 
     def from_japan(self) -> Any:
-        person = Person("Aiko Tanaka", "aiko.tanaka@example.org", "JP", "ja", "jpy", {"country": "JP"}, None, [])
+        person = Person(
+            "Aiko Tanaka", "aiko.tanaka@example.org", "JP", "ja", "jpy", {"country": "JP"}, None, []
+        )
         return person.buys(product="Konsultacja podatkowa", amount=9_800, method="card")
 
     def purchase(self, number: int, moment: float, what: Any) -> Callable[[], Outcome | None]:
@@ -164,7 +242,10 @@ class Month:
 
         def given_up() -> Outcome:
             waiting = self.stripe.require_action(**what)
-            self.at(moment + 3_600, lambda: self.stripe.cancel(waiting.payment_intent or "", "abandoned"))
+            self.at(
+                moment + 3_600,
+                lambda: self.stripe.cancel(waiting.payment_intent or "", "abandoned"),
+            )
             return waiting
 
         special = {10: refused, 11: slow, 27: given_up}
@@ -172,7 +253,9 @@ class Month:
 
     def give_back(self, charge: str, part: float, number: int) -> Outcome:
         amount = self.stripe.store.need(charge)["amount"]
-        return self.stripe.refund(charge, max(int(amount * part) // 10 * 10, 1), fails_later=number % 36 == 29)
+        return self.stripe.refund(
+            charge, max(int(amount * part) // 10 * 10, 1), fails_later=number % 36 == 29
+        )
 
     def dispute(self, moment: float, charge: str) -> None:
         def opened() -> Outcome:
@@ -204,11 +287,15 @@ class Month:
             step = (7 if interval == "week" else 30) * DAY
             first = moment + (trial * DAY or step)
             for turn in range(4):
-                self.at(first + turn * step, lambda turn=turn: self.turn(number, turn, key, first + turn * step))
+                due = first + turn * step
+                self.at(due, partial(self.turn, number, turn, key, due))
             if number % 7 == 4:
                 self.at(moment + 5 * DAY, lambda: self.changed(key))
             if number % 7 == 5:
-                self.at(moment + 9 * DAY, lambda: self.stripe.cancel_subscription(key, at_period_end=number % 2 == 0))
+                self.at(
+                    moment + 9 * DAY,
+                    lambda: self.stripe.cancel_subscription(key, at_period_end=number % 2 == 0),
+                )
             return outcome
 
         return begun
@@ -232,14 +319,19 @@ class Month:
             return None
         price = row["items"]["data"][0]["price"]
         return self.stripe.change_plan(
-            key, product="Abonament Zespół", amount=price["unit_amount"] * 2, interval=price["recurring"]["interval"]
+            key,
+            product="Abonament Zespół",
+            amount=price["unit_amount"] * 2,
+            interval=price["recurring"]["interval"],
         )
 
     def invoices(self, people: list[Person]) -> None:
         companies = [person for person in people if person.tax_ids]
         for number, person in enumerate(companies):
             moment = self.moment(0.1, 0.6)
-            what = person.buys(product="Obsługa księgowa", amount=150_000, description="Usługi za miesiąc")
+            what = person.buys(
+                product="Obsługa księgowa", amount=150_000, description="Usługi za miesiąc"
+            )
             self.at(moment, self.invoice(number, moment, what))
 
     def invoice(self, number: int, moment: float, what: Any) -> Callable[[], Outcome | None]:
@@ -250,7 +342,9 @@ class Month:
                 self.at(moment + 3 * DAY, lambda: self.stripe.pay_invoice(key))
             else:
                 self.at(moment + 7 * DAY, lambda: self.stripe.overdue(key))
-                end = self.stripe.void_invoice if number % 4 == 2 else self.stripe.mark_uncollectible
+                end = (
+                    self.stripe.void_invoice if number % 4 == 2 else self.stripe.mark_uncollectible
+                )
                 self.at(moment + 10 * DAY, lambda: end(key))
             return outcome
 
@@ -262,7 +356,7 @@ class Month:
             moment = monday + day * DAY
             if (moment // DAY + 3) % 7 == 0:
                 for currency in self.stripe.balances:
-                    self.at(moment, lambda currency=currency: self.paid_out(currency))
+                    self.at(moment, partial(self.paid_out, currency))
 
     def paid_out(self, currency: str) -> Outcome:
         sent = self.stripe.payout(currency, ends="created", only_available=True)
@@ -285,7 +379,14 @@ class Month:
 
 
 def tell_month(
-    stripe: Stripe, seed: int, *, customers: int, payments: int, until: int, days: int, webhooks: bool
+    stripe: Stripe,
+    seed: int,
+    *,
+    customers: int,
+    payments: int,
+    until: int,
+    days: int,
+    webhooks: bool,
 ) -> list[Outcome]:
     """Ids come from the seed too, so that the same month looks the same twice."""
     month = Month(stripe, seed, until, days)
@@ -295,7 +396,7 @@ def tell_month(
     month.purchases(people, payments)
     month.payouts()
     with stripe.lock:
-        before, stripe.rng = stripe.rng, random.Random(seed)
+        before, stripe.rng = stripe.rng, randomness(seed)
         try:
             if webhooks:
                 return month.tell()

@@ -21,90 +21,6 @@ def list_of(rows: list[Any], url: str, *, has_more: bool = False) -> Json:
     return {"object": "list", "data": rows, "has_more": has_more, "url": url}
 
 
-def account(key: str, created: int, name: str, email: str) -> Json:
-    nothing_due: Json = {
-        "alternatives": [],
-        "current_deadline": None,
-        "currently_due": [],
-        "disabled_reason": None,
-        "errors": [],
-        "eventually_due": [],
-        "past_due": [],
-        "pending_verification": [],
-    }
-    return {
-        "id": key,
-        "object": "account",
-        "business_profile": {
-            "annual_revenue": None,
-            "estimated_worker_count": None,
-            "mcc": "5734",
-            "minority_owned_business_designation": None,
-            "name": name,
-            "product_description": "Subscriptions and courses",
-            "support_address": address_of({"city": "Gdańsk", "line1": "ul. Długa 1"}, "PL"),
-            "support_email": email,
-            "support_phone": "+48585550101",
-            "support_url": "https://shop.example.pl/help",
-            "url": "https://shop.example.pl",
-        },
-        "business_type": "company",
-        "capabilities": {
-            "blik_payments": "active",
-            "card_payments": "active",
-            "link_payments": "active",
-            "p24_payments": "active",
-            "sepa_debit_payments": "active",
-            "transfers": "active",
-        },
-        "charges_enabled": True,
-        "controller": {"type": "account"},
-        "country": "PL",
-        "created": created,
-        "default_currency": "pln",
-        "details_submitted": True,
-        "email": email,
-        "external_accounts": list_of([], f"/v1/accounts/{key}/external_accounts"),
-        "future_requirements": nothing_due,
-        "metadata": {},
-        "payouts_enabled": True,
-        "requirements": nothing_due,
-        "settings": {
-            "bacs_debit_payments": {"display_name": None, "service_user_number": None},
-            "branding": {
-                "icon": None,
-                "logo": None,
-                "primary_color": None,
-                "secondary_color": None,
-            },
-            "card_issuing": {"tos_acceptance": {"date": None, "ip": None}},
-            "card_payments": {
-                "decline_on": {"avs_failure": False, "cvc_failure": True},
-                "statement_descriptor_prefix": None,
-                "statement_descriptor_prefix_kana": None,
-                "statement_descriptor_prefix_kanji": None,
-            },
-            "dashboard": {"display_name": name, "timezone": "Europe/Warsaw"},
-            "invoices": {"default_account_tax_ids": None, "hosted_payment_method_save": "never"},
-            "payments": {
-                "statement_descriptor": "SHOP.EXAMPLE.PL",
-                "statement_descriptor_kana": None,
-                "statement_descriptor_kanji": None,
-                "statement_descriptor_prefix_kana": None,
-                "statement_descriptor_prefix_kanji": None,
-            },
-            "payouts": {
-                "debit_negative_balances": True,
-                "schedule": {"delay_days": 7, "interval": "weekly", "weekly_anchor": "monday"},
-                "statement_descriptor": None,
-            },
-            "sepa_debit_payments": {},
-        },
-        "tos_acceptance": {"date": created, "ip": None, "user_agent": None},
-        "type": "standard",
-    }
-
-
 def customer(key: str, created: int, **given: Any) -> Json:
     row: Json = {
         "id": key,
@@ -397,7 +313,9 @@ def balance_transaction(
     }
 
 
-def stripe_fee(amount: int, currency: str, description: str = "Stripe processing fees") -> list[Json]:
+def stripe_fee(
+    amount: int, currency: str, description: str = "Stripe processing fees"
+) -> list[Json]:
     if not amount:
         return []
     return [
@@ -446,12 +364,35 @@ def refund(key: str, created: int, of: Json, amount: int, **given: Any) -> Json:
     return {**row, **given}
 
 
-EVIDENCE = """access_activity_log billing_address cancellation_policy cancellation_policy_disclosure
-cancellation_rebuttal customer_communication customer_email_address customer_name customer_purchase_ip
-customer_signature duplicate_charge_documentation duplicate_charge_explanation duplicate_charge_id
-product_description receipt refund_policy refund_policy_disclosure refund_refusal_explanation service_date
-service_documentation shipping_address shipping_carrier shipping_date shipping_documentation
-shipping_tracking_number uncategorized_file uncategorized_text""".split()
+EVIDENCE = [
+    "access_activity_log",
+    "billing_address",
+    "cancellation_policy",
+    "cancellation_policy_disclosure",
+    "cancellation_rebuttal",
+    "customer_communication",
+    "customer_email_address",
+    "customer_name",
+    "customer_purchase_ip",
+    "customer_signature",
+    "duplicate_charge_documentation",
+    "duplicate_charge_explanation",
+    "duplicate_charge_id",
+    "product_description",
+    "receipt",
+    "refund_policy",
+    "refund_policy_disclosure",
+    "refund_refusal_explanation",
+    "service_date",
+    "service_documentation",
+    "shipping_address",
+    "shipping_carrier",
+    "shipping_date",
+    "shipping_documentation",
+    "shipping_tracking_number",
+    "uncategorized_file",
+    "uncategorized_text",
+]
 
 
 def dispute(key: str, created: int, of: Json, amount: int, reason: str, due_by: int) -> Json:
@@ -491,7 +432,9 @@ def dispute(key: str, created: int, of: Json, amount: int, reason: str, due_by: 
     }
 
 
-def payout(key: str, created: int, amount: int, currency: str, destination: str, **given: Any) -> Json:
+def payout(
+    key: str, created: int, amount: int, currency: str, destination: str, **given: Any
+) -> Json:
     row: Json = {
         "id": key,
         "object": "payout",
@@ -524,7 +467,9 @@ def payout(key: str, created: int, amount: int, currency: str, destination: str,
     return {**row, **given}
 
 
-def webhook_endpoint(key: str, created: int, url: str, enabled_events: list[str], **given: Any) -> Json:
+def webhook_endpoint(
+    key: str, created: int, url: str, enabled_events: list[str], **given: Any
+) -> Json:
     row: Json = {
         "id": key,
         "object": "webhook_endpoint",

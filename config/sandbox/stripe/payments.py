@@ -1,4 +1,7 @@
-"""Stories of single payments: somebody pays, is declined, hesitates, pays by a slow method, changes their mind."""
+"""Stories of single payments.
+
+Somebody pays, is declined, hesitates, pays by a slow method, changes their mind.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +60,7 @@ class PaymentStories(StripeBase):
                 self._process(intent, session)
             elif method.type in methods.REDIRECTED:
                 self._ask_customer(intent)
-            self._collect(intent, late_balance=purchase.get("late_balance", False))
+            self.collect(intent, late_balance=purchase.get("late_balance", False))
             return self._told(telling, intent)
 
     def start(self, **purchase: Unpack[Purchase]) -> Outcome:
@@ -72,7 +75,10 @@ class PaymentStories(StripeBase):
             return self._told(telling, intent)
 
     def require_action(self, **purchase: Unpack[Purchase]) -> Outcome:
-        """The bank wants to hear from the customer (3-D Secure, a BLIK code). Then `succeed`, `decline` or `cancel`."""
+        """The bank wants to hear from the customer (3-D Secure, a BLIK code).
+
+        Then `succeed`, `decline` or `cancel`.
+        """
         with self.telling() as telling:
             intent, _ = self._begin(purchase)
             self._ask_customer(intent)
@@ -84,28 +90,28 @@ class PaymentStories(StripeBase):
         """The bank refuses. `succeed(payment_intent)` is a second, successful try."""
         with self.telling() as telling:
             intent, _ = self._begin(purchase)
-            self._refuse(intent, decline_code)
+            self.refuse(intent, decline_code)
             return self._told(telling, intent)
 
     def succeed(self, payment_intent: str, *, late_balance: bool = False) -> Outcome:
         """The money of a started, hesitating or once refused payment arrives after all."""
         with self.telling() as telling:
             intent = self.store.need(payment_intent)
-            self._collect(intent, late_balance=late_balance)
+            self.collect(intent, late_balance=late_balance)
             return self._told(telling, intent)
 
     def decline(self, payment_intent: str, decline_code: str = "generic_decline") -> Outcome:
         """A started or hesitating payment is refused after all."""
         with self.telling() as telling:
             intent = self.store.need(payment_intent)
-            self._refuse(intent, decline_code)
+            self.refuse(intent, decline_code)
             return self._told(telling, intent)
 
     def cancel(self, payment_intent: str, reason: str = "requested_by_customer") -> Outcome:
         """The payment is given up before any money moved."""
         with self.telling() as telling:
             intent = self.store.need(payment_intent)
-            self._cancel(intent, reason)
+            self.abandon(intent, reason)
             return self._told(telling, intent)
 
     def expire(self, checkout_session: str) -> Outcome:
@@ -125,14 +131,16 @@ class PaymentStories(StripeBase):
         buyer = None if purchase.get("guest") else self.customer_for(purchase)
         via = purchase.get("via", "checkout")
         if via not in ("checkout", "payment_link", "payment_intent"):
-            raise ValueError(f"Nobody pays via '{via}': it is checkout, payment_link or payment_intent.")
+            raise ValueError(
+                f"Nobody pays via '{via}': it is checkout, payment_link or payment_intent."
+            )
         lines = self.priced(lines_of(purchase), currency)
         total = sum(price["unit_amount"] * quantity for price, _, quantity in lines)
         billing = billing_of(purchase, buyer)
         payment_method = self.new_payment_method(method, billing, None)
         session = None
         if via != "payment_intent":
-            session = self._open_session(purchase, buyer, lines, "payment", total, currency)
+            session = self.open_session(purchase, buyer, lines, "payment", total, currency)
         description = purchase.get("description")
         if description is None and via == "payment_intent":
             description = ", ".join(name for _, name, _ in lines)
@@ -179,7 +187,11 @@ class PaymentStories(StripeBase):
         return row
 
     def add_tax_id(self, customer: Json, kind: str, value: str) -> Json:
-        country = value[:2] if kind == "eu_vat" else customer["address"] and customer["address"]["country"]
+        country = (
+            value[:2]
+            if kind == "eu_vat"
+            else customer["address"] and customer["address"]["country"]
+        )
         row = objects.tax_id(self.new_id("txi"), self.now(), customer["id"], kind, value, country)
         return self.new(row, "customer.tax_id.created")
 
@@ -200,14 +212,21 @@ class PaymentStories(StripeBase):
             for line in lines
         ]
 
-    def price_for(self, name: str, amount: int, currency: str, recurring: Json | None = None) -> Json:
-        wanted = (name, amount, currency, recurring and recurring.get("interval", "month"))
+    def price_for(
+        self, name: str, amount: int, currency: str, recurring: Json | None = None
+    ) -> Json:
+        interval = str(recurring.get("interval", "month")) if recurring else None
+        wanted = (name, amount, currency, interval)
         known = self.catalogue.get(wanted)
         if known:
             return self.store["price"].rows[known]
-        product = next((row for row in self.store["product"].rows.values() if row["name"] == name), None)
+        product = next(
+            (row for row in self.store["product"].rows.values() if row["name"] == name), None
+        )
         if product is None:
-            product = self.new(objects.product(self.new_id("prod", 14), self.now(), name), "product.created")
+            product = self.new(
+                objects.product(self.new_id("prod", 14), self.now(), name), "product.created"
+            )
         row = objects.price(
             self.new_id("price"), self.now(), product["id"], currency, amount, recurring=recurring
         )
@@ -225,7 +244,7 @@ class PaymentStories(StripeBase):
         )
         return self.new(row)
 
-    def _open_session(
+    def open_session(
         self,
         purchase: Purchase,
         buyer: Json | None,
@@ -235,6 +254,8 @@ class PaymentStories(StripeBase):
         currency: str,
     ) -> Json:
         link = None
+        known = buyer or {}
+        locales = purchase.get("preferred_locales")
         if purchase.get("via") == "payment_link":
             link = purchase.get("payment_link") or self.new_payment_link(lines, currency)["id"]
         session = billing_objects.checkout_session(
@@ -246,13 +267,13 @@ class PaymentStories(StripeBase):
             customer=buyer["id"] if buyer else None,
             customer_email=None if buyer else purchase.get("email"),
             customer_details=billing_objects.customer_details(
-                name=purchase.get("name") or (buyer and buyer["name"]),
-                email=purchase.get("email") or (buyer and buyer["email"]),
-                phone=purchase.get("phone") or (buyer and buyer["phone"]),
+                name=purchase.get("name") or known.get("name"),
+                email=purchase.get("email") or known.get("email"),
+                phone=purchase.get("phone") or known.get("phone"),
                 address=objects.address_of(purchase.get("address"), purchase.get("country", "PL")),
                 tax_ids=self.tax_ids_of(buyer["id"]) if buyer else [],
             ),
-            locale=(purchase.get("preferred_locales") or [None])[0],
+            locale=locales[0] if locales else None,
             metadata=dict(purchase.get("metadata", {})),
             payment_link=link,
         )
@@ -268,7 +289,9 @@ class PaymentStories(StripeBase):
         if known in self.links:
             return self.store["payment_link"].rows[self.links[known]]
         key = self.new_id("plink")
-        link = billing_objects.payment_link(key, currency, f"https://buy.stripe.com/test_{key[-18:]}")
+        link = billing_objects.payment_link(
+            key, currency, f"https://buy.stripe.com/test_{key[-18:]}"
+        )
         self.links[known] = key
         self.session_lines[key] = [
             billing_objects.session_line(self.new_id("li"), price, name, quantity)
@@ -303,7 +326,7 @@ class PaymentStories(StripeBase):
         )
         self.emit("payment_intent.requires_action", intent)
 
-    def _collect(self, intent: Json, *, late_balance: bool = False) -> Json:
+    def collect(self, intent: Json, *, late_balance: bool = False) -> Json:
         """The money is taken: charge, balance transaction, intent, session, in Stripe's order."""
         method = self._method_of(intent)
         charge = self._pending_charge(intent) or self._new_charge(intent)
@@ -350,13 +373,15 @@ class PaymentStories(StripeBase):
         """Billing hears here that an invoice's payment was refused."""
 
     def _complete_session(self, intent: Json) -> None:
-        for session in self.store["checkout.session"].newest_first({"payment_intent": intent["id"]}):
+        for session in self.store["checkout.session"].newest_first(
+            {"payment_intent": intent["id"]}
+        ):
             late = session["status"] == "complete"
             kind = "async_payment_succeeded" if late else "completed"
             self.change(session, status="complete", payment_status="paid", url=None)
             self.emit(f"checkout.session.{kind}", session)
 
-    def _refuse(self, intent: Json, decline_code: str) -> Json:
+    def refuse(self, intent: Json, decline_code: str) -> Json:
         code, message = methods.DECLINES.get(decline_code, methods.DECLINES["generic_decline"])
         pending = self._pending_charge(intent)
         charge = pending or self._new_charge(intent)
@@ -395,12 +420,14 @@ class PaymentStories(StripeBase):
         self.emit("charge.failed", charge)
         self.emit("payment_intent.payment_failed", intent)
         if pending:
-            for session in self.store["checkout.session"].newest_first({"payment_intent": intent["id"]}):
+            for session in self.store["checkout.session"].newest_first(
+                {"payment_intent": intent["id"]}
+            ):
                 self.emit("checkout.session.async_payment_failed", session)
         self.after_refusal(intent)
         return charge
 
-    def _cancel(self, intent: Json, reason: str) -> None:
+    def abandon(self, intent: Json, reason: str) -> None:
         self.change(
             intent,
             status="canceled",
@@ -449,7 +476,9 @@ class PaymentStories(StripeBase):
 
     def _told(self, telling: Any, intent: Json) -> Outcome:
         charge = self.store.find(intent["latest_charge"]) if intent["latest_charge"] else None
-        session = next(self.store["checkout.session"].newest_first({"payment_intent": intent["id"]}), None)
+        session = next(
+            self.store["checkout.session"].newest_first({"payment_intent": intent["id"]}), None
+        )
         outcome: Outcome = telling.outcome(
             customer=intent["customer"],
             payment_intent=intent["id"],
@@ -466,7 +495,10 @@ def lines_of(purchase: Purchase) -> list[Line]:
     if "lines" in purchase:
         return [{"product": "Zakupy", "quantity": 1, **line} for line in purchase["lines"]]
     return [
-        {"product": purchase.get("product", "Konsultacja"), "amount": purchase.get("amount", 24_900)}
+        {
+            "product": purchase.get("product", "Konsultacja"),
+            "amount": purchase.get("amount", 24_900),
+        }
     ]
 
 
@@ -486,7 +518,9 @@ def method_of(payment_method: Json) -> Method:
     kind = payment_method["type"]
     body = payment_method.get(kind, {})
     if kind != "card":
-        return Method(type=kind, last4=body.get("last4") or "3201", country=body.get("country") or "PL")
+        return Method(
+            type=kind, last4=body.get("last4") or "3201", country=body.get("country") or "PL"
+        )
     return Method(
         brand=body["brand"],
         last4=body["last4"],

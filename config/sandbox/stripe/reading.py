@@ -56,7 +56,14 @@ FILTERS: dict[str, set[str]] = {
     "invoice": {"customer", "subscription", "status", "collection_method", "due_date"},
     "invoiceitem": {"customer", "invoice", "pending"},
     "invoice_payment": {"invoice", "payment", "status"},
-    "checkout.session": {"customer", "customer_details", "payment_intent", "payment_link", "status", "subscription"},
+    "checkout.session": {
+        "customer",
+        "customer_details",
+        "payment_intent",
+        "payment_link",
+        "status",
+        "subscription",
+    },
     "payment_link": {"active"},
     "dispute": {"charge", "payment_intent"},
     "payout": {"arrival_date", "destination", "status"},
@@ -92,14 +99,15 @@ def one(stripe: Stripe, kind: str, key: str, param: str = "id") -> Json:
     if row is None or (kind == "event" and row["created"] < stripe.now() - EVENTS_KEPT):
         raise errors.missing(kind, key, param)
     if kind == "balance_transaction":
-        ripen(row, stripe.now())
+        ripened(row, stripe.now())
     return row
 
 
-def ripen(row: Json, now: int) -> None:
+def ripened(row: Json, now: int) -> Json:
     """A balance transaction becomes available by the passing of time alone."""
     if row["status"] == "pending" and row["available_on"] <= now:
         row["status"] = "available"
+    return row
 
 
 def sub_list(stripe: Stripe, row: Json, words: list[str], path: str, query: Json) -> Any:
@@ -107,9 +115,16 @@ def sub_list(stripe: Stripe, row: Json, words: list[str], path: str, query: Json
     if name == "tax_ids" and kind == "customer":
         if len(words) == 2:
             return one(stripe, "tax_id", words[1])
-        return cut(stripe, stripe.store["tax_id"].newest_first({"customer": row["id"]}), path, query)
+        return cut(
+            stripe, stripe.store["tax_id"].newest_first({"customer": row["id"]}), path, query
+        )
     if name == "payment_methods" and kind == "customer":
-        return cut(stripe, stripe.store["payment_method"].newest_first({"customer": row["id"]}), path, query)
+        return cut(
+            stripe,
+            stripe.store["payment_method"].newest_first({"customer": row["id"]}),
+            path,
+            query,
+        )
     if name == "line_items" and row["id"] in stripe.session_lines:
         return cut(stripe, stripe.session_lines[row["id"]], path, query)
     if name == "lines" and kind == "invoice":
@@ -128,25 +143,25 @@ def page(stripe: Stripe, kind: str, path: str, query: Json) -> Json:
     if kind == "event":
         oldest = stripe.now() - EVENTS_KEPT
         tests.append(lambda row: bool(row["created"] >= oldest))
-    if kind == "subscription_item" and "subscription" not in query:
-        raise errors.parameter_missing("subscription")
-    if kind == "balance_transaction":
-        now = stripe.now()
-        for row in stripe.store[kind].rows.values():
-            ripen(row, now)
-    indexed = {name: value for name, value in asked.items() if isinstance(value, str)}
+    if kind == "subscription_item":
+        if "subscription" not in query:
+            raise errors.parameter_missing("subscription")
+        items = one(stripe, "subscription", query["subscription"], "subscription")["items"]
+        return cut(stripe, items["data"], path, query)
+    indexed = {
+        name: value for name, value in asked.items() if isinstance(value, str) and "*" not in value
+    }
     if kind == "invoice_payment" and isinstance(asked.get("payment"), dict):
         indexed.update(asked["payment"])
         indexed.pop("type", None)
-    rows: Iterable[Json] = stripe.store[kind].newest_first(indexed)
-    if query.get("ending_before"):
-        one(stripe, kind, query["ending_before"], "ending_before")
-    if query.get("starting_after"):
-        one(stripe, kind, query["starting_after"], "starting_after")
-    if kind == "subscription_item":
-        rows = stripe.store.need(query["subscription"])["items"]["data"]
-        tests = []
-    return cut(stripe, (row for row in rows if all(test(row) for test in tests)), path, query)
+    for cursor in ("starting_after", "ending_before"):
+        if query.get(cursor):
+            one(stripe, kind, query[cursor], cursor)
+    rows = stripe.store[kind].newest_first(indexed, query.get("starting_after"))
+    fitting = (row for row in rows if all(test(row) for test in tests))
+    if kind == "balance_transaction":
+        fitting = (ripened(row, stripe.now()) for row in fitting)
+    return cut(stripe, fitting, path, query, begun=True)
 
 
 def test_for(stripe: Stripe, kind: str, name: str, value: Any) -> Callable[[Json], bool]:
@@ -206,21 +221,30 @@ def whole_number(param: str, value: Any) -> int:
     try:
         return int(value)
     except (TypeError, ValueError):
-        raise errors.invalid(param, f"Invalid integer: {value}", "parameter_invalid_integer") from None
+        raise errors.invalid(
+            param, f"Invalid integer: {value}", "parameter_invalid_integer"
+        ) from None
 
 
-def cut(stripe: Stripe, rows: Iterable[Json], path: str, query: Json) -> Json:
-    """One page: after `starting_after`, or the last ones before `ending_before`."""
+def cut(
+    stripe: Stripe, rows: Iterable[Json], path: str, query: Json, *, begun: bool = False
+) -> Json:
+    """One page: after `starting_after`, or the last ones before `ending_before`.
+
+    `begun` rows start after the cursor already.
+    """
     limit = whole_number("limit", query.get("limit", 10))
     if not 1 <= limit <= 100:
-        raise errors.invalid("limit", "Limit must be between 1 and 100.", "parameter_invalid_integer")
+        raise errors.invalid(
+            "limit", "Limit must be between 1 and 100.", "parameter_invalid_integer"
+        )
     expand = query.get("expand", [])
     if query.get("ending_before"):
         before = list(up_to(rows, query["ending_before"]))
         chosen, has_more = before[-limit:], len(before) > limit
     else:
         found = iter(rows)
-        if query.get("starting_after"):
+        if query.get("starting_after") and not begun:
             for row in found:
                 if row["id"] == query["starting_after"]:
                     break
@@ -253,7 +277,9 @@ def unfolded(stripe: Stripe, row: Json, expand: list[str] | str) -> Json:
         words = path.split(".")
         if len([word for word in words if word != "data"]) > DEEPEST_EXPANSION:
             raise errors.invalid(
-                "expand", "You cannot expand more than 4 levels of a property.", "property_expansion_max_depth"
+                "expand",
+                "You cannot expand more than 4 levels of a property.",
+                "property_expansion_max_depth",
             )
         unfold(stripe, shallow, words, path)
     return shallow
@@ -302,7 +328,9 @@ def included_list(kind: str, filtered_by: str) -> Callable[[Stripe, Json], Json]
 
 def lines_of(stripe: Stripe, row: Json) -> Json:
     lines = stripe.session_lines.get(row["id"], [])
-    return list_of(lines[:10], f"/v1/checkout/sessions/{row['id']}/line_items", has_more=len(lines) > 10)
+    return list_of(
+        lines[:10], f"/v1/checkout/sessions/{row['id']}/line_items", has_more=len(lines) > 10
+    )
 
 
 # Properties that Stripe leaves out unless they are asked for
@@ -327,7 +355,11 @@ def balance(stripe: Stripe) -> Json:
         part[row["currency"]] = part.get(row["currency"], 0) + row["net"]
     shown_sums = {
         name: [
-            {"amount": part.get(currency, 0), "currency": currency, "source_types": {"card": part.get(currency, 0)}}
+            {
+                "amount": part.get(currency, 0),
+                "currency": currency,
+                "source_types": {"card": part.get(currency, 0)},
+            }
             for currency in stripe.balances
         ]
         for name, part in sums.items()

@@ -35,7 +35,8 @@ class SubscriptionStories(InvoiceStories):
     ) -> Outcome:
         """Somebody subscribes and pays the first period, or begins a trial.
 
-        `via` is checkout (default), payment_link or payment_intent (no session). Without `items`: `product`, `amount`.
+        `via` is checkout (default), payment_link or payment_intent (no session). Without `items`:
+        `product`, `amount`.
         """
         with self.telling() as telling:
             customer = self.customer_for(purchase)
@@ -61,7 +62,9 @@ class SubscriptionStories(InvoiceStories):
             if purchase.get("via", "checkout") != "payment_intent":
                 lines = [(price, self.name_of(price), quantity) for price, quantity in wanted]
                 total = 0 if trial_days else sum(price["unit_amount"] * n for price, n in wanted)
-                session = self._open_session(purchase, customer, lines, "subscription", total, currency)
+                session = self.open_session(
+                    purchase, customer, lines, "subscription", total, currency
+                )
             self.begin_subscription(row)
             if session:
                 self.change(
@@ -76,7 +79,10 @@ class SubscriptionStories(InvoiceStories):
             return self._told_subscription(telling, row, session)
 
     def renew(self, subscription: str, *, late_balance: bool = False) -> Outcome:
-        """The next period begins and is paid. A subscription that was to end with its period ends."""
+        """The next period begins and is paid.
+
+        A subscription that was to end with its period ends.
+        """
         with self.telling(automatic=True) as telling:
             row = self.store.need(subscription)
             if row["cancel_at_period_end"]:
@@ -85,35 +91,38 @@ class SubscriptionStories(InvoiceStories):
             invoice = self._next_invoice(row)
             intent = self.finalize(invoice)
             if intent:
-                self._collect(intent, late_balance=late_balance)
+                self.collect(intent, late_balance=late_balance)
             else:
                 self.mark_paid(invoice)
             return self._told_subscription(telling, row)
 
-    def renewal_fails(
-        self, subscription: str, decline_code: str = "insufficient_funds"
-    ) -> Outcome:
-        """The next period begins, but the card is refused: the subscription is past due. Then `recover`."""
+    def renewal_fails(self, subscription: str, decline_code: str = "insufficient_funds") -> Outcome:
+        """The next period begins, but the card is refused.
+
+        The subscription is past due. Then `recover`.
+        """
         with self.telling(automatic=True) as telling:
             row = self.store.need(subscription)
             intent = self.finalize(self._next_invoice(row))
             if intent is None:
-                raise LookupError(f"Subscription {subscription} costs nothing: it cannot be refused.")
-            self._refuse(intent, decline_code)
+                raise LookupError(
+                    f"Subscription {subscription} costs nothing: it cannot be refused."
+                )
+            self.refuse(intent, decline_code)
             return self._told_subscription(telling, row)
 
     def retry_fails(self, subscription: str, decline_code: str = "insufficient_funds") -> Outcome:
         """Stripe tries the unpaid invoice again and is refused again."""
         with self.telling(automatic=True) as telling:
             row = self.store.need(subscription)
-            self._refuse(self._unpaid_intent(row), decline_code)
+            self.refuse(self._unpaid_intent(row), decline_code)
             return self._told_subscription(telling, row)
 
     def recover(self, subscription: str) -> Outcome:
         """Another try on the unpaid invoice succeeds: the subscription is active again."""
         with self.telling(automatic=True) as telling:
             row = self.store.need(subscription)
-            self._collect(self._unpaid_intent(row))
+            self.collect(self._unpaid_intent(row))
             return self._told_subscription(telling, row)
 
     def upcoming(self, subscription: str) -> Outcome:
@@ -144,9 +153,18 @@ class SubscriptionStories(InvoiceStories):
             return self._told_subscription(telling, row)
 
     def change_plan(
-        self, subscription: str, *, product: str, amount: int, interval: str = "month", quantity: int = 1
+        self,
+        subscription: str,
+        *,
+        product: str,
+        amount: int,
+        interval: str = "month",
+        quantity: int = 1,
     ) -> Outcome:
-        """A dearer or cheaper plan from now on; the rest of the period is prorated and invoiced at once."""
+        """A dearer or cheaper plan from now on.
+
+        The rest of the period is prorated and invoiced at once.
+        """
         with self.telling() as telling:
             row = self.store.need(subscription)
             item = row["items"]["data"][0]
@@ -155,7 +173,11 @@ class SubscriptionStories(InvoiceStories):
             return self._told_subscription(telling, row)
 
     def cancel_subscription(
-        self, subscription: str, *, at_period_end: bool = False, reason: str = "cancellation_requested"
+        self,
+        subscription: str,
+        *,
+        at_period_end: bool = False,
+        reason: str = "cancellation_requested",
     ) -> Outcome:
         """Ends now, or with the paid period (then `renew` ends it)."""
         with self.telling() as telling:
@@ -179,7 +201,9 @@ class SubscriptionStories(InvoiceStories):
 
     def _recurring_price(self, item: Item, currency: str, interval: str) -> Json:
         recurring = {"interval": item.get("interval", interval)}
-        return self.price_for(item.get("product", "Abonament"), item.get("amount", 9_900), currency, recurring)
+        return self.price_for(
+            item.get("product", "Abonament"), item.get("amount", 9_900), currency, recurring
+        )
 
     def name_of(self, price: Json) -> str:
         return str(self.store.need(price["product"])["name"])
@@ -215,9 +239,9 @@ class SubscriptionStories(InvoiceStories):
         elif row["collection_method"] == "charge_automatically" and intent["payment_method"]:
             decline = self.decline_of(intent["payment_method"])
             if decline:
-                self._refuse(intent, decline)
+                self.refuse(intent, decline)
             else:
-                self._collect(intent)
+                self.collect(intent)
 
     def decline_of(self, payment_method: str) -> str | None:
         """The code with which a test card always declines."""
@@ -252,7 +276,9 @@ class SubscriptionStories(InvoiceStories):
             due_date=self.now() + row["days_until_due"] * DAY if row["days_until_due"] else None,
             default_payment_method=row["default_payment_method"],
             parent=subscription_details(row),
-            period_start=first["current_period_start"] if reason == "subscription_create" else row["start_date"],
+            period_start=first["current_period_start"]
+            if reason == "subscription_create"
+            else row["start_date"],
             period_end=first["current_period_start"],
         )
         for item in row["items"]["data"]:
@@ -270,16 +296,26 @@ class SubscriptionStories(InvoiceStories):
         return self.line(invoice, price, text, quantity, amount, parent, period)
 
     def change_item(self, row: Json, item: Json, price: Json, quantity: int) -> None:
-        """Prorate: the rest of the old price back, the rest of the new price due, invoiced at once."""
+        """Prorate.
+
+        The rest of the old price back, the rest of the new price due, invoiced at once.
+        """
         start, end = item["current_period_start"], item["current_period_end"]
         now = min(max(self.now(), start), end)
         old_price, old_quantity = item["price"], item["quantity"]
         left = (end - now) / (end - start)
         stored = self.store.need(item["id"])
         before = {"items": copied(row["items"])}
-        changed = {**stored, "price": price, "plan": billing_objects.plan_of(price), "quantity": quantity}
+        changed = {
+            **stored,
+            "price": price,
+            "plan": billing_objects.plan_of(price),
+            "quantity": quantity,
+        }
         if price["recurring"]["interval"] != old_price["recurring"]["interval"]:
-            changed.update(current_period_start=now, current_period_end=period_end(now, price["recurring"]))
+            changed.update(
+                current_period_start=now, current_period_end=period_end(now, price["recurring"])
+            )
         stored.update(changed)
         items = [stored if each["id"] == item["id"] else each for each in row["items"]["data"]]
         self.change(row, items={**row["items"], "data": items})
@@ -291,19 +327,35 @@ class SubscriptionStories(InvoiceStories):
             parent=subscription_details(row),
         )
         for old, each, amount, text in (
-            (True, old_price, -round(old_price["unit_amount"] * old_quantity * left), "Unused time on"),
+            (
+                True,
+                old_price,
+                -round(old_price["unit_amount"] * old_quantity * left),
+                "Unused time on",
+            ),
             (False, price, round(price["unit_amount"] * quantity * left), "Remaining time on"),
         ):
-            self._prorate(invoice, row, stored, each, amount, text, (now, end), old_quantity if old else quantity)
+            self._prorate(
+                invoice,
+                row,
+                stored,
+                each,
+                amount,
+                text,
+                (now, end),
+                old_quantity if old else quantity,
+            )
         self.change(row, latest_invoice=invoice["id"])
         self.emit("customer.subscription.updated", row, before)
         self.emit("invoice.created", invoice)
         intent = self.finalize(invoice)
         if intent:
-            self._collect(intent)
+            self.collect(intent)
         else:
             customer = self.store.need(row["customer"])
-            self.change(customer, "customer.updated", balance=customer["balance"] + min(invoice["total"], 0))
+            self.change(
+                customer, "customer.updated", balance=customer["balance"] + min(invoice["total"], 0)
+            )
             self.change(invoice, ending_balance=customer["balance"])
             self.mark_paid(invoice)
 
@@ -335,7 +387,9 @@ class SubscriptionStories(InvoiceStories):
         extra["invoice"] = invoice["id"]
         self.new(extra, "invoiceitem.created")
         parent = billing_objects.subscription_parent(row["id"], item["id"], proration=True)
-        self.add_line(invoice, self.line(invoice, price, description, quantity, amount, parent, period))
+        self.add_line(
+            invoice, self.line(invoice, price, description, quantity, amount, parent, period)
+        )
 
     def end_subscription(self, row: Json) -> None:
         now = self.now()
@@ -370,7 +424,9 @@ class SubscriptionStories(InvoiceStories):
     def _told_subscription(self, telling: Any, row: Json, session: Json | None = None) -> Outcome:
         invoice = self.store.find(row["latest_invoice"]) if row["latest_invoice"] else None
         intent = self.intent_of(invoice) if invoice else None
-        charge = self.store.find(intent["latest_charge"]) if intent and intent["latest_charge"] else None
+        charge = (
+            self.store.find(intent["latest_charge"]) if intent and intent["latest_charge"] else None
+        )
         outcome: Outcome = telling.outcome(
             subscription=row["id"],
             customer=row["customer"],

@@ -1,7 +1,10 @@
-"""Signed webhooks out: every event to every endpoint that asked for it, retried until it is acknowledged.
+"""Signed webhooks out.
 
-https://docs.stripe.com/webhooks. Deliveries run on the server's event loop, a bounded number at once, over kept
-connections. Stripe promises neither order nor a single delivery; the switches make that visible.
+Every event to every endpoint that asked for it, retried until it is acknowledged.
+
+https://docs.stripe.com/webhooks. Deliveries run on the server's event loop, a bounded number at
+once, over kept connections. Stripe promises neither order nor a single delivery; the switches make
+that visible.
 """
 
 from __future__ import annotations
@@ -205,7 +208,10 @@ class Line:
 
 @dataclass
 class Lines:
-    """Kept connections by host. A tenth of a general client's cost, because it knows only POST and its status."""
+    """Kept connections by host.
+
+    A tenth of a general client's cost, because it knows only POST and its status.
+    """
 
     free: dict[tuple[str, int], list[Line]] = field(default_factory=dict)
 

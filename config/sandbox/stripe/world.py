@@ -1,4 +1,7 @@
-"""The whole of the sandbox's Stripe: all stories, the API in front of them, the courier behind them."""
+"""The whole of the sandbox's Stripe.
+
+All stories, the API in front of them, the courier behind them.
+"""
 
 from __future__ import annotations
 
@@ -23,17 +26,18 @@ class Stripe(SubscriptionStories, BalanceStories):
     """One Stripe account in test mode. Stories return an Outcome with the ids they left behind."""
 
     def __init__(self, clock: Clock, faults: Faults, lock: RLock) -> None:
-        self.session_lines: dict[str, list[Json]] = {}
-        self.customers_by_email: dict[str, str] = {}
-        self.catalogue: dict[tuple[str, int, str, str | None], str] = {}
-        self.links: dict[tuple[str, ...], str] = {}
-        self.declining: dict[str, str] = {}
         super().__init__(clock, faults, lock, Courier(faults))
         self.api = StripeApi(self)
 
     def reset(self) -> None:
         """An empty account again; keys, endpoints and waiting webhooks are gone too."""
-        for memory in (self.session_lines, self.customers_by_email, self.catalogue, self.links, self.declining):
+        for memory in (
+            self.session_lines,
+            self.customers_by_email,
+            self.catalogue,
+            self.links,
+            self.declining,
+        ):
             memory.clear()
         self.open_account()
         self.courier.empty()
@@ -72,7 +76,13 @@ class Stripe(SubscriptionStories, BalanceStories):
         """
         end = int(self.now() if until is None else until)
         return tell_month(
-            self, seed, customers=customers, payments=payments, until=end, days=days, webhooks=webhooks
+            self,
+            seed,
+            customers=customers,
+            payments=payments,
+            until=end,
+            days=days,
+            webhooks=webhooks,
         )
 
     def as_json(self) -> Json:
