@@ -23,7 +23,8 @@ def ensure_keys(path: Path) -> Path:
     draft = path.with_suffix(f".{os.getpid()}")
     draft.touch(mode=0o600)
     draft.write_text(
-        "# Made by the first start. Keep a copy: without ENCRYPTION_KEYS the stored API keys are lost.\n"
+        "# Made by the first start. Keep a copy:\n"
+        "# without ENCRYPTION_KEYS the stored API keys are lost.\n"
         f"SECRET_KEY={secrets.token_urlsafe(50)}\n"
         f"ENCRYPTION_KEYS={Fernet.generate_key().decode()}\n"
     )

@@ -223,7 +223,7 @@ OUTBOUND_DEADLINE_SECONDS: float = env.float("OUTBOUND_DEADLINE_SECONDS", defaul
 
 DJSTRIPE_FOREIGN_KEY_TO_FIELD = "id"
 STRIPE_LIVE_MODE = False
-STRIPE_TEST_SECRET_KEY = "sk_test_" + "quittanceplaceholder0000"  # noqa: S105
+STRIPE_TEST_SECRET_KEY = "sk_test_" + "quittanceplaceholder0000"
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
@@ -231,5 +231,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
 }
 
-LOGGING = logging_config(as_json=env.bool("LOG_JSON", default=True), level=env.str("LOG_LEVEL", "INFO"))
+LOGGING = logging_config(
+    as_json=env.bool("LOG_JSON", default=True), level=env.str("LOG_LEVEL", default="INFO")
+)
 SILENCED_SYSTEM_CHECKS: list[str] = []

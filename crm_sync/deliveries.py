@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=90)
-# A call may take this long (outbound's deadline and a little): a lease with less left sends nothing.
+# A call may take this long (outbound's deadline and a little): with less left nothing is sent.
 LEASE_RESERVE = timedelta(seconds=25)
 WORKER = f"{socket.gethostname()}:{os.getpid()}"
 State = Delivery.State

@@ -1,1 +1,1 @@
-"""Money in: providers, their webhooks, customers, payments, refunds, subscriptions, the event log."""
+"""Money in: providers and their webhooks, customers, payments, refunds, the event log."""

@@ -17,7 +17,7 @@ def insert_once(
 ) -> int | None:
     """INSERT `instance` and answer its key; None when the `conflict` columns were taken.
 
-    `conflict` names the fields of a full unique constraint. `on_conflict` may be an "UPDATE SET ..."
+    `conflict` names the fields of a full unique constraint. `on_conflict` may be an "UPDATE SET"
     clause (SQL of this house, never of a user; new values are named `excluded`); the key of the
     row that stands is answered then.
     """

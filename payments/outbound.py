@@ -7,7 +7,7 @@ What an answer means is the caller's business; so is trying again.
 
 Internal addresses are refused unless the setting OUTBOUND_ALLOW_PRIVATE is on or the Client was
 made with allow_private=True. This machine itself (the sandbox) may be called where
-OUTBOUND_ALLOW_LOOPBACK is on, as it is on a local installation. Plain http:// follows the same rule.
+OUTBOUND_ALLOW_LOOPBACK is on, as on a local installation. Plain http:// follows the same rule.
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ from django.db import connection
 from payments import outbound
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -26,9 +25,8 @@ def _house(settings, tmp_path: Path) -> None:
 @pytest.fixture(autouse=True)
 def _calls_may_leave_inside_the_test_transaction(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[None]:
+) -> None:
     """A test with the `db` fixture runs inside one transaction of its own: that one is no fault."""
     if "db" in request.fixturenames and "transactional_db" not in request.fixturenames:
         request.getfixturevalue("db")
         monkeypatch.setattr(outbound, "ATOMIC_BLOCKS_AT_REST", len(connection.atomic_blocks))
-    yield

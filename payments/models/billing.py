@@ -194,7 +194,7 @@ class ProviderInvoice(models.Model):
 
 
 class UpcomingRenewal(models.Model):
-    """The provider announced that a subscription will be charged soon (it has no invoice id yet)."""
+    """The provider announced that a subscription will be charged soon (no invoice yet)."""
 
     subscription = models.ForeignKey(
         Subscription, models.CASCADE, related_name="upcoming", verbose_name=_("subscription")

@@ -14,7 +14,7 @@ from payments.models.payments import Payment
 
 
 class Event(models.Model):
-    """Something that happened, in the past tense ("payment.succeeded"). Written by events.record()."""
+    """Something that happened, in the past tense. Written by events.record() alone."""
 
     type = models.CharField(_("event"), max_length=40)
     subject = models.CharField(

@@ -1,4 +1,4 @@
-"""`manage.py cluster`: django-q2's processes, as the supervisor starts them. People use `worker`."""
+"""`manage.py cluster`: the worker's processes, as the supervisor starts them."""
 
 from __future__ import annotations
 
