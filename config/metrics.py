@@ -135,5 +135,6 @@ def _gauges(now: datetime) -> Iterator[Metric]:
     yield attempts
 
 
+GAUGES = DatabaseGauges()
 FROM_DATABASE = CollectorRegistry()
-FROM_DATABASE.register(DatabaseGauges())
+FROM_DATABASE.register(GAUGES)

@@ -30,10 +30,19 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(*arguments: str, answers_at: str = "") -> Iterator[subprocess.Popen[bytes]]:
-    """`python ARGUMENTS` in this world, once it answers at an address; stopped at the end."""
+def running(
+    *arguments: str, answers_at: str = "", environment: dict[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """`python ARGUMENTS`, once it answers at an address; stopped at the end.
+
+    In this process's world unless another one's environment is given.
+    """
     process = subprocess.Popen(  # noqa: S603
-        [sys.executable, *arguments], cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
     )
     try:
         if answers_at:

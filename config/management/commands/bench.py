@@ -12,7 +12,10 @@ from config.bench.world import ROOT, NoDatabaseServer, throw_away_world
 
 BENCHES = {
     # name: module with run(*, database: str, full: bool) -> Outcome
+    "burst": "config.bench.burst",
     "ingest": "config.bench.ingest",
+    "process": "config.bench.process",
+    "road": "config.bench.road",
 }
 BARS_MISSED = 3
 
