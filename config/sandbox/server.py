@@ -15,7 +15,7 @@ import uvicorn
 
 from config.sandbox.control import control_app
 from config.sandbox.door import Door
-from config.sandbox.smtp import Postman, mail_server
+from config.sandbox.smtp import Postman, listen
 from config.sandbox.world import Sandbox
 
 LOOPBACK = "127.0.0.1"
@@ -61,49 +61,40 @@ def running_sandbox(
     """
     sandbox = sandbox or Sandbox()
     sandbox.stripe.courier.concurrency = concurrency
-    listening = bound_socket(host, http_port)
+    http_socket, mail_socket = bound_socket(host, http_port), bound_socket(host, smtp_port)
     server = http_server(sandbox)
     thread = threading.Thread(
-        target=lambda: asyncio.run(work(server, sandbox, listening)), name="sandbox", daemon=True
-    )
-    mail = mail_server(
-        Postman(sandbox.mailbox, sandbox.faults, sandbox.calls), host, smtp_port or free_port(host)
+        target=lambda: asyncio.run(work(server, sandbox, http_socket, mail_socket)),
+        name="sandbox",
+        daemon=True,
     )
     thread.start()
-    mail.start()
     try:
         wait_until_started(server, thread)
-        port = listening.getsockname()[1]
-        yield RunningSandbox(sandbox, f"http://{host}:{port}", host, mail.port)
+        base_url = f"http://{host}:{http_socket.getsockname()[1]}"
+        yield RunningSandbox(sandbox, base_url, host, mail_socket.getsockname()[1])
     finally:
-        mail.stop()
         server.should_exit = True
         server.force_exit = True
         thread.join(START_TIMEOUT)
-        listening.close()
+        http_socket.close()
+        mail_socket.close()
 
 
 def serve(host: str, http_port: int, smtp_port: int, state_file: Path | None = None) -> None:
-    """In the foreground until SIGINT or SIGTERM.
-
-    The state is read from the file and saved to it.
-    """
+    """In the foreground until SIGINT or SIGTERM; the file keeps the state in between."""
     sandbox = Sandbox()
     if state_file and state_file.exists():
         sandbox.load(state_file)
-    server = http_server(sandbox)
-    listening = bound_socket(host, http_port)
-    mail = mail_server(Postman(sandbox.mailbox, sandbox.faults, sandbox.calls), host, smtp_port)
-    mail.start()
-
+    sockets = bound_socket(host, http_port), bound_socket(host, smtp_port)
     # uvicorn repeats the signal once it has stopped; there is still a state to save then
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
     try:
-        asyncio.run(work(server, sandbox, listening))
+        asyncio.run(work(http_server(sandbox), sandbox, *sockets))
     finally:
-        mail.stop()
-        listening.close()
+        for each in sockets:
+            each.close()
         if state_file:
             sandbox.save(state_file)
 
@@ -125,12 +116,19 @@ def http_server(sandbox: Sandbox) -> uvicorn.Server:
     return uvicorn.Server(config)
 
 
-async def work(server: uvicorn.Server, sandbox: Sandbox, listening: socket.socket) -> None:
-    """Answer calls and deliver webhooks on one loop until the server is told to stop."""
+async def work(
+    server: uvicorn.Server,
+    sandbox: Sandbox,
+    http_socket: socket.socket,
+    mail_socket: socket.socket,
+) -> None:
+    """Answer calls, take mail and deliver webhooks on one loop until the server is told to stop."""
+    mail = await listen(Postman(sandbox.mailbox, sandbox.faults, sandbox.calls), mail_socket)
     courier = asyncio.create_task(sandbox.stripe.courier.work())
     try:
-        await server.serve([listening])
+        await server.serve([http_socket])
     finally:
+        mail.close()
         courier.cancel()
         with suppress(asyncio.CancelledError):
             await courier
@@ -141,13 +139,6 @@ def bound_socket(host: str, port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listening.bind((host, port))
     return listening
-
-
-def free_port(host: str) -> int:
-    """aiosmtpd's controller checks its own port by connecting to it, so it needs a number."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_until_started(server: uvicorn.Server, thread: threading.Thread) -> None:

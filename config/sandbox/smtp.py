@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from socket import socket
 from threading import Condition
 from typing import TYPE_CHECKING, Any
 
-from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
 from config.sandbox.wire import Json
@@ -168,17 +169,21 @@ def close(server: SMTP) -> None:
         server.transport.close()
 
 
-def mail_server(postman: Postman, host: str, port: int) -> Controller:
-    """Takes mail with or without a login. `start` and `stop` it."""
-    return Controller(
-        postman,
-        hostname=host,
-        port=port,
-        ready_timeout=10.0,
-        server_kwargs={
-            "authenticator": postman.check_login,
-            "auth_require_tls": False,
-            "data_size_limit": LARGEST_MESSAGE,
-            "enable_SMTPUTF8": True,
-        },
-    )
+async def listen(postman: Postman, mail_socket: socket) -> asyncio.Server:
+    """Take mail, with or without a login, on the running loop."""
+    loop = asyncio.get_running_loop()
+    # aiosmtpd warns at each login about an attribute of its own
+    logging.getLogger("mail.log").setLevel(logging.ERROR)
+
+    def conversation() -> SMTP:
+        return SMTP(
+            postman,
+            hostname="sandbox",
+            loop=loop,
+            authenticator=postman.check_login,
+            auth_require_tls=False,
+            data_size_limit=LARGEST_MESSAGE,
+            enable_SMTPUTF8=True,
+        )
+
+    return await loop.create_server(conversation, sock=mail_socket)

@@ -187,8 +187,8 @@ class StripeApi:
             raise StripeError(
                 400,
                 "Keys for idempotent requests can only be used with the same parameters they "
-                f"were first used with. Try using a key other than '{idempotency_key}' if you meant "
-                "to execute a different request.",
+                f"were first used with. Try using a key other than '{idempotency_key}' if you "
+                "meant to execute a different request.",
                 kind="idempotency_error",
             )
         return Reply(

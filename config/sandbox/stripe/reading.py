@@ -298,13 +298,17 @@ def unfold(stripe: Stripe, row: Json, words: list[str], path: str) -> None:
     if isinstance(value, list):
         row[name] = [opened(stripe, each, rest, path) for each in value]
     elif value is not None:
-        if isinstance(value, str) and not rest and not can_open(stripe, value):
+        if not rest and not can_open(value):
             raise errors.invalid("expand[]", f"This property cannot be expanded ({path}).")
         row[name] = opened(stripe, value, rest, path)
 
 
-def can_open(stripe: Stripe, value: str) -> bool:
-    return value.partition("_")[0] in KINDS_BY_PREFIX or value.startswith("ba_")
+def can_open(value: Any) -> bool:
+    """An id or an object; no number and no text."""
+    if not isinstance(value, str):
+        return isinstance(value, dict)
+    prefix, _, rest = value.partition("_")
+    return bool(rest) and (prefix in KINDS_BY_PREFIX or prefix == "ba")
 
 
 def opened(stripe: Stripe, value: Any, rest: list[str], path: str) -> Any:

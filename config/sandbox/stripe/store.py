@@ -122,7 +122,7 @@ class Table:
     def newest_first(
         self, filters: Json | None = None, older_than: str | None = None
     ) -> Iterator[Json]:
-        """Newest first, narrowed by the one filter that has an index; the others are not checked."""
+        """Newest first, narrowed by the first filter that has an index; the others go unchecked."""
         entries = self.entries(filters or {})
         end = len(entries)
         if older_than:
