@@ -18,16 +18,15 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404, HttpResponseRedirect
 from django.template.loader import render_to_string
 from django.urls import NoReverseMatch, path, reverse
-from django.utils.formats import date_format, number_format
 from django.utils.text import capfirst
-from django.utils.timezone import localtime
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin
 
 from payments.admin import searching
 from payments.admin.paging import BoundedPaginator
+from payments.moments import duration, moment, precise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +35,23 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
     from django.urls import URLPattern
     from django.utils.functional import _StrOrPromise
+
+__all__ = [
+    "Badge",
+    "BoundedPaginator",
+    "Cell",
+    "Fact",
+    "FactGroup",
+    "FinanceAdmin",
+    "PageAction",
+    "Section",
+    "Tone",
+    "duration",
+    "mode_badge",
+    "moment",
+    "page_of",
+    "precise",
+]
 
 Tone = Literal["good", "bad", "warning", "info", "neutral"]
 
@@ -53,7 +69,9 @@ class FinanceAdmin(ModelAdmin):
     search_amount: ClassVar[str] = ""
     search_currency: ClassVar[str] = "currency"
     search_words: ClassVar[tuple[str, ...]] = ()
-    # The subclass's list and page need these rows beside its own.
+    # What people with Django's permission for it may do here beside looking: add, change, delete.
+    may: ClassVar[frozenset[str]] = frozenset()
+    # One row's page needs these rows beside its own.
     detail_select_related: ClassVar[tuple[str, ...]] = ()
 
     paginator = BoundedPaginator
@@ -68,16 +86,17 @@ class FinanceAdmin(ModelAdmin):
     actions_on_bottom = False
     save_as = False
     view_on_site = False
-    change_form_template = "admin/detail.html"
+    # What a person sees who may not change the row.
+    page_template = "admin/detail.html"
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
+        return "add" in self.may and super().has_add_permission(request)
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
+        return "change" in self.may and super().has_change_permission(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
+        return "delete" in self.may and super().has_delete_permission(request, obj)
 
     def get_search_fields(self, request: HttpRequest) -> Sequence[str]:
         """Only says that there is a search box; `get_search_results` decides what it asks."""
@@ -193,6 +212,8 @@ class FinanceAdmin(ModelAdmin):
         response = super().change_view(request, object_id, form_url, extra_context)
         context = getattr(response, "context_data", None)
         if context and (obj := context.get("original")) is not None:
+            if not self.has_change_permission(request, obj):
+                response.template_name = self.page_template
             context |= {
                 "facts": self.facts(request, obj),
                 "sections": self.sections(request, obj),
@@ -301,32 +322,6 @@ def page_of(request: HttpRequest, obj: Model | None) -> str:
         return reverse(f"admin:{opts.app_label}_{opts.model_name}_change", args=(obj.pk,))
     except NoReverseMatch:
         return ""
-
-
-def moment(at: datetime | None) -> str:
-    """A moment in the house's time zone, the same unmistakable way in every language."""
-    return date_format(localtime(at), "j M Y, H:i") if at else ""
-
-
-def precise(at: datetime | None) -> str:
-    """As `moment`, to the second."""
-    return date_format(localtime(at), "j M Y, H:i:s") if at else ""
-
-
-def duration(milliseconds: int | None) -> str:
-    """How long something took: "40 ms", "1.2 s", "3 min", "2 h"."""
-    if milliseconds is None:
-        return ""
-    if milliseconds < 1_000:
-        return gettext("%(number)s ms") % {"number": milliseconds}
-    if milliseconds < 60_000:
-        return gettext("%(number)s s") % {"number": number_format(milliseconds / 1_000, 1)}
-    if milliseconds < 3_600_000:
-        return gettext("%(number)s min") % {"number": milliseconds // 60_000}
-    if milliseconds < 172_800_000:
-        return gettext("%(number)s h") % {"number": milliseconds // 3_600_000}
-    days = milliseconds // 86_400_000
-    return ngettext("%(number)s day", "%(number)s days", days) % {"number": days}
 
 
 def mode_badge(livemode: bool) -> Badge:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from decimal import Decimal
-from typing import TYPE_CHECKING
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from typing import TYPE_CHECKING, Literal
 
 from django.db import connection
 from django.db.models import Q
@@ -19,6 +19,8 @@ from payments.money import FOUR_DECIMAL, THREE_DECIMAL, ZERO_DECIMAL, exponent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from django.db.models import QuerySet
 
 # Stripe's ids say what they are: https://docs.stripe.com/api (pi_3Nx..., ch_..., py_... and so on).
 PROVIDER_ID = re.compile(r"^[a-z]{2,12}(_test|_live)?_[A-Za-z0-9_]{4,}$")
@@ -36,23 +38,32 @@ class Amount:
     value: Decimal
     currency: str
 
-    def as_query(self, field: str, currency_field: str) -> Q:
-        """Rows with this amount in their own currency's minor units."""
+    def as_query(
+        self, field: str, currency_field: str, lookup: Literal["exact", "gte", "lte"] = "exact"
+    ) -> Q:
+        """Rows with this amount (or at least, or at most) in their own currency's minor units."""
+        name = f"{field}__{lookup}"
         if self.currency:
-            minor = self._minor(exponent(self.currency))
-            return Q(**{field: minor, currency_field: self.currency})
+            minor = self._minor(exponent(self.currency), lookup)
+            return Q(**{name: minor, currency_field: self.currency})
         unusual = {0: ZERO_DECIMAL, 3: THREE_DECIMAL, 4: FOUR_DECIMAL}
-        found = Q(**{field: self._minor(2)}) & ~Q(
+        found = Q(**{name: self._minor(2, lookup)}) & ~Q(
             **{f"{currency_field}__in": sorted(set().union(*unusual.values()))}
         )
         for digits, currencies in unusual.items():
-            found |= Q(**{field: self._minor(digits), f"{currency_field}__in": sorted(currencies)})
+            found |= Q(
+                **{name: self._minor(digits, lookup), f"{currency_field}__in": sorted(currencies)}
+            )
         return found
 
-    def _minor(self, digits: int) -> int:
-        """The minor units, or -1 (which matches nothing) where the currency has no such digits."""
+    def _minor(self, digits: int, lookup: str) -> int:
+        """The minor units; -1, which matches nothing, where none are exactly this amount."""
         minor = self.value.scaleb(digits)
-        return int(minor) if minor == minor.to_integral_value() and minor < LARGEST else -1
+        if minor == minor.to_integral_value():
+            return int(minor)
+        if lookup == "exact":
+            return -1
+        return int(minor.to_integral_value(ROUND_CEILING if lookup == "gte" else ROUND_FLOOR))
 
 
 def provider_id(term: str) -> str | None:
@@ -113,3 +124,11 @@ def exactly(fields: Iterable[str], term: str, *, any_case: bool = False) -> Q:
     for field in fields:
         found |= Q(**{f"{field}__iexact" if any_case else field: term})
     return found
+
+
+def among(field: str, found: QuerySet) -> Q:
+    """Rows whose `field` is one of the first few hundred values that another table gives.
+
+    They are read first: put into one query with an OR, the database would read the whole table.
+    """
+    return Q(**{f"{field}__in": list(found[:200])})

@@ -8,7 +8,7 @@ from payments.models.billing import ProviderInvoice, Subscription, SubscriptionI
 from payments.models.customers import Customer, CustomerIdentity
 from payments.models.events import Event
 from payments.models.inbound import InboundWebhook, ProviderCursor, RefusedWebhooks
-from payments.models.operations import AuditEntry, Heartbeat, PeriodicJob
+from payments.models.operations import AuditEntry, Heartbeat, PeriodicJob, SetupLink
 from payments.models.payments import Dispute, Payment, Refund
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "ProviderInvoice",
     "Refund",
     "RefusedWebhooks",
+    "SetupLink",
     "Subscription",
     "SubscriptionItem",
     "UpcomingRenewal",

@@ -183,6 +183,11 @@ class ProviderInvoice(models.Model):
         indexes = (
             models.Index(fields=("-created_at", "-id"), name="provider_invoices_newest"),
             models.Index(fields=("external_id",), name="provider_invoices_by_id"),
+            models.Index(
+                fields=("number",),
+                name="provider_invoices_by_number",
+                opclasses=("varchar_pattern_ops",),
+            ),
         )
 
     def __str__(self) -> str:

@@ -49,6 +49,9 @@ class Customer(models.Model):
             models.Index(fields=("-first_seen_at", "-id"), name="customers_newest"),
             models.Index(models.functions.Upper("email"), name="customers_by_email"),
             models.Index(models.functions.Upper("name"), name="customers_by_name"),
+            models.Index(
+                fields=("name",), name="customers_by_start", opclasses=("varchar_pattern_ops",)
+            ),
         )
 
     def __str__(self) -> str:
@@ -77,6 +80,11 @@ class CustomerIdentity(models.Model):
     class Meta:
         verbose_name = _("identity")
         verbose_name_plural = _("identities")
+        indexes = (
+            models.Index(
+                fields=("value",), name="identities_by_value", opclasses=("varchar_pattern_ops",)
+            ),
+        )
         constraints = (
             models.UniqueConstraint(
                 fields=("livemode", "kind", "value"),

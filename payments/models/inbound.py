@@ -52,6 +52,7 @@ class InboundWebhook(models.Model):
     class Meta:
         verbose_name = _("webhook")
         verbose_name_plural = _("webhooks")
+        permissions = (("reprocess_inboundwebhook", "Can process webhooks again"),)
         ordering = ("-received_at", "-pk")
         constraints = (
             models.UniqueConstraint(

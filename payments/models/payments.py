@@ -119,6 +119,17 @@ class Payment(models.Model):
             models.Index(fields=("amount_minor", "-created_at"), name="payments_by_amount"),
             models.Index(fields=("external_id",), name="payments_by_external_id"),
             models.Index(fields=("charge_id",), name="payments_by_charge"),
+            models.Index(
+                fields=("livemode", "paid_at"),
+                name="payments_by_paid_at",
+                condition=models.Q(paid_at__isnull=False),
+            ),
+            # LIKE 'Pro%' in PostgreSQL, whatever its collation.
+            models.Index(
+                fields=("product_name",),
+                name="payments_by_product",
+                opclasses=("varchar_pattern_ops",),
+            ),
             models.Index(models.functions.Upper("email"), name="payments_by_email"),
             models.Index(
                 fields=("account", "created_at"),

@@ -1,0 +1,3 @@
+"""What templates can say about money and moments."""
+
+from __future__ import annotations
