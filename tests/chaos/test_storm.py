@@ -20,8 +20,10 @@ def test_a_storm_leaves_the_books_in_order(database):
     if database == "postgresql" and not list(Path("/usr/lib/postgresql").glob("*/bin/initdb")):
         pytest.skip("PostgreSQL's server programs are not on this machine.")
     answer = subprocess.run(
-        [sys.executable, "-m", "tests.chaos.storm", "--database", database]
-        + ["--payments", PAYMENTS],
+        [
+            *(sys.executable, "-m", "tests.chaos.storm"),
+            *("--database", database, "--payments", PAYMENTS),
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,
