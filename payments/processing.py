@@ -40,6 +40,8 @@ LEASE = timedelta(seconds=90)
 BATCH = 32
 # Questions to providers under way at once, in one worker process.
 MOST_QUESTIONS = 64
+QUICK_TRIES = 3
+AGAIN_SOON = timedelta(milliseconds=100)
 State = InboundWebhook.State
 
 
@@ -186,8 +188,11 @@ def settle_problem(webhook: InboundWebhook, problem: BaseException) -> None:
         case OperationalError():
             # Locked or restarting: the database's trouble, not the event's.
             postpone(webhook, timezone.now() + timedelta(seconds=2), str(problem), burns_try=False)
+        case CallsNeeded() if webhook.attempts <= QUICK_TRIES:
+            # Another worker changed the same payment in between: look again at once.
+            postpone(webhook, timezone.now() + AGAIN_SOON, "", burns_try=True)
         case CallsNeeded():
-            _retry_or_bury(webhook, "The provider's answer was not enough to understand this.")
+            _retry_or_bury(webhook, "The provider's answers were not enough to understand this.")
         case ProviderUnreachable():
             _retry_or_bury(webhook, str(problem))
         case _:
