@@ -93,19 +93,9 @@ def new_payment_notice(payment: Payment, sender: Sender, language: Language) -> 
     )
 
 
-def failed_payment_notice(
-    payment: Payment,
-    sender: Sender,
-    language: Language,
-    *,
-    code: str = "",
-    reason: str = "",
-) -> Letter:
-    """Tell the team which payment failed, why, and whether it will be tried again.
-
-    `code` and `reason` are those of the failure that is told of; empty: the payment's latest.
-    """
-    explanation = explain(code or payment.failure_code, language)
+def failed_payment_notice(payment: Payment, sender: Sender, language: Language) -> Letter:
+    """Tell the team which payment failed, why, and whether it will be tried again."""
+    explanation = explain(payment.failure_code, language)
     return _write(
         "team_payment_failed",
         language,
@@ -116,8 +106,8 @@ def failed_payment_notice(
             "sender": asdict(sender),
             "reason": explanation.reason if explanation else "",
             "advice": explanation.advice if explanation else "",
-            "provider_says": one_line(reason or payment.failure_reason, limit=500),
-            "code": one_line(code or payment.failure_code),
+            "provider_says": one_line(payment.failure_reason, limit=500),
+            "code": one_line(payment.failure_code),
         },
     )
 
@@ -130,7 +120,7 @@ def address_of(payment: Payment) -> str:
     customer = payment.customer
     if customer and customer.email and customer.email_corrected_at:
         return customer.email
-    return payment.email or (customer.email if customer else "")
+    return payment.contact_email
 
 
 def language_of(payment: Payment) -> Language:

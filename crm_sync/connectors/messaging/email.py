@@ -1,0 +1,398 @@
+"""Send letters by e-mail: through any SMTP server, or as files on disk where there is none.
+
+The server is the connection's own, else the one of the setting EMAIL_URL. Without either, every
+message becomes one .eml file in MAIL_DIR, which any mail program opens. What a letter says is
+written by invoicing/emails.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP, SMTPUTF8
+from email.utils import format_datetime, parseaddr
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import unquote, urlsplit
+
+from django import forms
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.validators import validate_email
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from crm_sync.connectors.base import Misconfigured, Receipt, Rejected
+from crm_sync.connectors.messaging.base import (
+    FAILED_PAYMENT,
+    NEW_PAYMENT,
+    RECEIPT,
+    Messenger,
+)
+from crm_sync.connectors.smtp import Envelope, Server, SmtpLine
+from invoicing import emails
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from pathlib import Path
+
+    from crm_sync.connectors.messaging.base import Line
+    from crm_sync.models import Delivery
+    from payments.models import Payment
+
+# The schemes of EMAIL_URL: how the session is protected, and the usual port.
+SCHEMES: dict[str, tuple[Literal["none", "starttls", "tls"], int]] = {
+    "smtp": ("none", 25),
+    "smtp+tls": ("starttls", 587),
+    "submission": ("starttls", 587),
+    "smtp+ssl": ("tls", 465),
+    "smtps": ("tls", 465),
+}
+# The setting that switches each message on.
+SWITCHES = {
+    RECEIPT: "sends_receipts",
+    NEW_PAYMENT: "tells_of_payments",
+    FAILED_PAYMENT: "tells_of_failures",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Mail(Envelope):
+    """A whole e-mail, and what its file is called where it is kept as one."""
+
+    file_name: str = ""
+
+
+class Email(Messenger[Mail]):
+    """One SMTP account, or a folder."""
+
+    slug = "email"
+    label = "E-mail"
+    batch_size = 20
+    rate_per_second = 10.0
+    burst = 20
+
+    class Settings(forms.Form):
+        host = forms.CharField(
+            label=gettext_lazy("Mail server"),
+            max_length=253,
+            required=False,
+            help_text=gettext_lazy(
+                "For example smtp.example.com. Leave empty to write messages to files instead."
+            ),
+        )
+        port = forms.IntegerField(
+            label=gettext_lazy("Port"), min_value=1, max_value=65535, initial=587
+        )
+        security = forms.ChoiceField(
+            label=gettext_lazy("Encryption"),
+            choices=(
+                ("starttls", gettext_lazy("STARTTLS (mostly port 587)")),
+                ("tls", gettext_lazy("TLS (mostly port 465)")),
+                ("none", gettext_lazy("none (only for a server on this machine)")),
+            ),
+            initial="starttls",
+        )
+        user = forms.CharField(label=gettext_lazy("User name"), max_length=254, required=False)
+        password = forms.CharField(
+            label=gettext_lazy("Password"),
+            max_length=500,
+            required=False,
+            widget=forms.PasswordInput,
+            help_text=gettext_lazy(
+                "Many providers want an app password here, not the one of the mailbox."
+            ),
+        )
+        from_address = forms.EmailField(
+            label=gettext_lazy("Sender's address"),
+            required=False,
+            help_text=gettext_lazy("An address that this account may send from."),
+        )
+        from_name = forms.CharField(
+            label=gettext_lazy("Sender's name"),
+            max_length=120,
+            required=False,
+            help_text=gettext_lazy("Your company, as customers know it."),
+        )
+        reply_to = forms.EmailField(
+            label=gettext_lazy("Answers go to"),
+            required=False,
+            help_text=gettext_lazy("Leave empty when they should go to the sender's address."),
+        )
+        sends_receipts = forms.BooleanField(
+            label=gettext_lazy("Receipt to the customer"), required=False, initial=True
+        )
+        receipt_delay_seconds = forms.IntegerField(
+            label=gettext_lazy("Seconds before the receipt"),
+            min_value=0,
+            max_value=3600,
+            initial=5,
+            help_text=gettext_lazy(
+                "The name of the product often arrives a moment after the payment."
+            ),
+        )
+        team_addresses = forms.CharField(
+            label=gettext_lazy("Addresses of the team"),
+            widget=forms.Textarea(attrs={"rows": 3}),
+            required=False,
+            help_text=gettext_lazy("One in each line. Without any, no notices are sent."),
+        )
+        tells_of_payments = forms.BooleanField(
+            label=gettext_lazy("Notice to the team of each new payment"),
+            required=False,
+            initial=True,
+        )
+        tells_of_failures = forms.BooleanField(
+            label=gettext_lazy("Notice to the team of each failed payment"),
+            required=False,
+            initial=True,
+        )
+        team_language = forms.ChoiceField(
+            label=gettext_lazy("Language of the team"),
+            choices=(("pl", "polski"), ("en", "English")),
+            initial=lambda: settings.LANGUAGE_CODE[:2],
+        )
+
+        def clean_team_addresses(self) -> str:
+            lines = self.cleaned_data["team_addresses"].split()
+            for address in lines:
+                validate_email(address)
+            return "\n".join(dict.fromkeys(lines))
+
+        def clean(self) -> dict[str, Any]:
+            given = super().clean() or self.cleaned_data
+            has_login = given.get("host") and given.get("user")
+            if (
+                has_login
+                and given.get("security") == "none"
+                and not _is_this_machine(given["host"])
+            ):
+                self.add_error(
+                    "security",
+                    _("Without encryption anybody on the way could read the password."),
+                )
+            return given
+
+    def check(self) -> str:
+        sender = self._from()
+        server = self._server()
+        if server is None:
+            folder = _Folder()
+            folder.make()
+            return _("Messages are written to files in %(folder)s.") % {"folder": folder.path}
+        with self._smtp(server) as line:
+            line.try_out(_mailbox(sender.contact), tuple(map(_mailbox, self._team())))
+        return _("Connected to %(host)s; messages are sent from %(address)s.") % {
+            "host": server.host,
+            "address": sender.contact,
+        }
+
+    def purposes(self) -> Collection[str]:
+        has_team = bool(self._team())
+        return [
+            purpose
+            for purpose, switch in SWITCHES.items()
+            if self.option(switch) and (has_team or purpose == RECEIPT)
+        ]
+
+    def delay_of(self, purpose: str) -> float:
+        return float(self.option("receipt_delay_seconds")) if purpose == RECEIPT else 0.0
+
+    @contextmanager
+    def open(self) -> Iterator[Line[Mail]]:
+        server = self._server()
+        if server is None:
+            yield _Folder()
+            return
+        with self._smtp(server) as line:
+            yield line
+
+    def compose(self, delivery: Delivery, payment: Payment) -> Mail:
+        sender = self._from()
+        contact = emails.Sender(sender.name, self.option("reply_to") or sender.contact)
+        language: emails.Language = "pl" if self.option("team_language") == "pl" else "en"
+        team = self._team()
+        name = ""
+        match delivery.purpose:
+            case "receipt":
+                letter = emails.receipt(payment, contact)
+                team = (emails.address_of(payment),)
+                name = emails.one_line(payment.name)
+            case "team.payment_succeeded":
+                letter = emails.new_payment_notice(payment, contact, language)
+            case _:
+                letter = emails.failed_payment_notice(payment, contact, language)
+        recipients = tuple(_mailbox(address) for address in team if address)
+        if not recipients:
+            raise Rejected("email.no_address")
+        return _mail(letter, sender, contact.contact, recipients, name, delivery)
+
+    def _team(self) -> tuple[str, ...]:
+        return tuple(str(self.option("team_addresses") or "").split())
+
+    def _from(self) -> emails.Sender:
+        """The name and address in the From line."""
+        name, address = parseaddr(settings.DEFAULT_FROM_EMAIL)
+        if self.option("from_address"):
+            name, address = "", str(self.option("from_address"))
+        return emails.Sender(
+            emails.one_line(str(self.option("from_name") or name or address)), address
+        )
+
+    def _server(self) -> Server | None:
+        our_name = urlsplit(settings.SITE_URL).hostname or "localhost"
+        if host := self.option("host"):
+            return Server(
+                host=host,
+                port=int(self.option("port")),
+                security=self.option("security"),
+                user=self.option("user") or "",
+                password=self.connection.secrets.get("password") or "",
+                our_name=our_name,
+            )
+        return server_of(settings.EMAIL_URL, our_name) if settings.EMAIL_URL else None
+
+    @contextmanager
+    def _smtp(self, server: Server) -> Iterator[SmtpLine]:
+        line = SmtpLine(server)
+        try:
+            yield line
+        finally:
+            line.close()
+
+
+def server_of(url: str, our_name: str) -> Server:
+    """The server that EMAIL_URL names: "smtp+tls://user:password@smtp.example.com:587"."""
+    parts = urlsplit(url)
+    if parts.scheme not in SCHEMES or not parts.hostname:
+        raise ImproperlyConfigured(
+            f"EMAIL_URL begins with one of {', '.join(SCHEMES)} and names a server, "
+            "for example smtp+tls://user:password@smtp.example.com:587."
+        )
+    security, usual_port = SCHEMES[parts.scheme]
+    return Server(
+        host=parts.hostname,
+        port=parts.port or usual_port,
+        security=security,
+        user=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+        our_name=our_name,
+    )
+
+
+def _mail(
+    letter: emails.Letter,
+    sender: emails.Sender,
+    reply_to: str,
+    recipients: tuple[str, ...],
+    name: str,
+    delivery: Delivery,
+) -> Mail:
+    """The letter as a mail program wants it: text and HTML, with headers that name this effect."""
+    address = _mailbox(sender.contact)
+    needs_utf8 = not all(part.isascii() for part in (address, *recipients))
+    # Fixed for the effect, so that a mail that did arrive twice is seen as one.
+    key = hashlib.sha256(
+        f"{delivery.connection_id} {delivery.effect_key} {delivery.created_at.isoformat()}".encode()
+    ).hexdigest()[:32]
+    message = EmailMessage(policy=SMTPUTF8 if needs_utf8 else SMTP)
+    message["From"] = _named(sender.name, address)
+    message["To"] = [_named(name, recipient) for recipient in recipients]
+    if reply_to != sender.contact:
+        message["Reply-To"] = _named("", _mailbox(reply_to))
+    message["Subject"] = _literal(letter.subject)
+    message["Date"] = format_datetime(timezone.localtime())
+    message["Message-ID"] = f"<{key}@{address.rpartition('@')[2]}>"
+    message["Auto-Submitted"] = "auto-generated"
+    message["X-Entity-Ref-ID"] = key
+    message.set_content(letter.text, cte="quoted-printable")
+    message.add_alternative(letter.html, subtype="html", cte="quoted-printable")
+    message["Content-Language"] = letter.language
+    planned = timezone.localtime(delivery.created_at)
+    to = re.sub(r"[^A-Za-z0-9.+-]+", "-", recipients[0].replace("@", "-at-"))[:80]
+    return Mail(
+        sender=address,
+        recipients=recipients,
+        content=message.as_bytes(),
+        message_id=message["Message-ID"],
+        needs_utf8=needs_utf8,
+        file_name=f"{planned:%Y-%m-%d_%H%M%S}_{delivery.purpose}_{to}_{key[:12]}.eml",
+    )
+
+
+def _named(name: str, address: str) -> Address:
+    # addr_spec= would refuse letters beyond ASCII.
+    local, _at, domain = address.rpartition("@")
+    return Address(_literal(name), username=local, domain=domain)
+
+
+def _literal(text: str) -> str:
+    """A stranger's text as it stands: without this, "=?utf-8?q?...?=" would be decoded on arrival."""
+    return text.replace("=?", "= ?")
+
+
+def _mailbox(address: str) -> str:
+    """`address` as it travels: the domain in ASCII. Raises Rejected for what is no address."""
+    local, _at, domain = address.strip().rpartition("@")
+    try:
+        domain = domain.encode("idna").decode()
+        # Letters beyond ASCII are good before the @ where the server takes them.
+        validate_email(f"{re.sub(r'[^\x00-\x7f]', 'x', local)}@{domain}")
+    except (UnicodeError, ValidationError):
+        raise Rejected("email.address_refused", detail=emails.one_line(address)) from None
+    if '"' in local or emails.one_line(local) != local:
+        raise Rejected("email.address_refused", detail=emails.one_line(address))
+    return f"{local}@{domain}"
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class _Folder:
+    """A line that ends in MAIL_DIR: one file a message, whole or not there at all."""
+
+    can_look_up = True
+
+    def __init__(self) -> None:
+        self.journal: list[dict[str, Any]] = []
+        self.path: Path = settings.MAIL_DIR
+
+    def make(self) -> None:
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise _cannot_write(self.path, error) from error
+        if not os.access(self.path, os.W_OK):
+            raise Misconfigured("email.folder", detail=str(self.path))
+
+    def find(self, message: Mail) -> Receipt | None:
+        path = self.path / message.file_name
+        return Receipt(remote_id=message.message_id, note=str(path)) if path.exists() else None
+
+    def prepare(self, message: Mail) -> None:
+        self.make()
+
+    def hand_over(self, message: Mail) -> Receipt:
+        path = self.path / message.file_name
+        unfinished = path.with_suffix(".part")
+        try:
+            unfinished.write_bytes(message.content)
+            unfinished.chmod(0o600)
+            unfinished.replace(path)
+        except OSError as error:
+            raise _cannot_write(self.path, error) from error
+        return Receipt(remote_id=message.message_id, note=str(path))
+
+
+def _cannot_write(path: Path, error: OSError) -> Misconfigured:
+    return Misconfigured("email.folder", detail=str(path), said=error.strerror or "")

@@ -1,0 +1,628 @@
+"""Letters on their way: through a mail server in every mood, or into a folder."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from email import message_from_bytes, policy
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.utils import timezone
+
+from crm_sync.connectors.base import (
+    ConnectionBusy,
+    Misconfigured,
+    Parcel,
+    Rejected,
+    RetryLater,
+    Unreachable,
+    Unsure,
+)
+from crm_sync.connectors.messaging.email import Email, server_of
+from crm_sync.models import Delivery
+from tests.crm_sync.connectors.messaging.talkers import HANG_UP, talker
+from tests.factories import CustomerFactory, DeliveryFactory, PaymentFactory
+
+pytestmark = pytest.mark.usefixtures("db")
+
+RECEIPT, NEW, FAILED = "receipt", "team.payment_succeeded", "team.payment_failed"
+
+
+def owed(connection, purpose=RECEIPT, payment=None, **facts):
+    payment = payment or PaymentFactory()
+    return Parcel(
+        DeliveryFactory(
+            connection=connection,
+            payment=payment,
+            customer=payment.customer,
+            kind="message",
+            purpose=purpose,
+            effect_key=f"event:{payment.pk}:{purpose}",
+            order_key=f"event:{payment.pk}:{purpose}",
+            state="leased",
+            lease_token="ours",
+            **facts,
+        )
+    )
+
+
+def deliver(connection, *parcels):
+    """As the engine does: a problem that is raised counts for every parcel still open."""
+    try:
+        Email(connection).deliver(parcels)
+    except (ConnectionBusy, Misconfigured, Unreachable) as problem:
+        for parcel in parcels:
+            if parcel.is_open:
+                parcel.failed(problem)
+
+
+def mark_of(parcel):
+    return Delivery.objects.get(pk=parcel.delivery.pk).intent_at
+
+
+# --- A letter as it arrives ---------------------------------------------------------------------
+
+
+def test_anna_finds_the_receipt_in_her_inbox(mail, email_account):
+    anna = CustomerFactory(email="anna@example.com")
+    parcel = owed(email_account(mail.smtp_port), payment=PaymentFactory(customer=anna))
+    deliver(parcel.delivery.connection, parcel)
+    (letter,) = mail.sandbox.mailbox.to("anna@example.com")
+    assert letter.sender == "biuro@example.com"
+    assert letter.subject == "[TEST] Potwierdzenie płatności: 249,00 zł – Subskrypcja Pro"
+    assert "Otrzymaliśmy Twoją wpłatę 249 zł za ‘Subskrypcja Pro’." in letter.text
+    assert "Dziękujemy za dokonanie płatności!" in letter.html
+    assert letter.headers["From"] == "Integrafy <biuro@example.com>"
+    assert letter.headers["To"] == "Anna Nowak <anna@example.com>"
+    assert letter.headers["Auto-Submitted"] == "auto-generated"
+    assert letter.headers["Content-Language"] == "pl"
+    assert letter.headers["Content-Type"].startswith("multipart/alternative")
+    assert "Reply-To" not in letter.headers
+    assert parcel.receipt.remote_id == letter.message_id
+    assert parcel.exchanges[-1]["status"] == 250
+
+
+def test_the_letter_is_well_formed_and_survives_every_hop(mail, email_account):
+    parcel = owed(email_account(mail.smtp_port))
+    deliver(parcel.delivery.connection, parcel)
+    (letter,) = mail.sandbox.mailbox
+    assert letter.raw.isascii()
+    assert max(len(line) for line in letter.raw.split(b"\r\n")) <= 100
+    message = message_from_bytes(letter.raw, policy=policy.default)
+    assert [part.get_content_type() for part in message.iter_parts()] == [
+        "text/plain",
+        "text/html",
+    ]
+    assert not any(part.defects for part in message.walk())
+    assert abs(message["Date"].datetime - timezone.now()) < timedelta(minutes=1)
+
+
+def test_the_message_id_is_that_of_the_effect(mail, email_account):
+    connection = email_account(mail.smtp_port)
+    first, other = owed(connection), owed(connection)
+    deliver(connection, first, other)
+    again = Parcel(Delivery.objects.get(pk=first.delivery.pk))
+    again.delivery.intent_at = None
+    deliver(connection, again)
+    assert first.receipt.remote_id == again.receipt.remote_id != other.receipt.remote_id
+    assert first.receipt.remote_id.endswith("@example.com>")
+
+
+def test_the_team_gets_one_message_for_all_its_addresses(mail, email_account):
+    parcel = owed(email_account(mail.smtp_port), NEW)
+    deliver(parcel.delivery.connection, parcel)
+    (letter,) = mail.sandbox.mailbox
+    assert letter.recipients == ("finanse@example.com", "zespol@example.com")
+    assert letter.subject.startswith("[TEST] Nowa wpłata: 249,00 zł")
+
+
+def test_the_team_reads_of_a_failure_in_its_own_language(mail, email_account):
+    payment = PaymentFactory(status="failed", failure_code="expired_card", language="pl")
+    connection = email_account(mail.smtp_port, team_language="en")
+    deliver(connection, owed(connection, FAILED, payment))
+    (letter,) = mail.sandbox.mailbox
+    assert "The card has expired." in letter.text
+
+
+def test_a_failure_that_was_paid_meanwhile_is_not_told(mail, email_account):
+    parcel = owed(email_account(mail.smtp_port), FAILED, PaymentFactory(status="succeeded"))
+    deliver(parcel.delivery.connection, parcel)
+    assert len(mail.sandbox.mailbox) == 0
+    assert parcel.receipt.is_unchanged
+
+
+def test_answers_go_where_the_setting_says(mail, email_account):
+    connection = email_account(mail.smtp_port, reply_to="pomoc@example.com")
+    deliver(connection, owed(connection))
+    (letter,) = mail.sandbox.mailbox
+    assert letter.headers["Reply-To"] == "pomoc@example.com"
+    assert "napisz do nas: pomoc@example.com" in letter.text
+
+
+def test_a_batch_is_one_session(email_account):
+    with talker() as server:
+        connection = email_account(server.port)
+        parcels = [owed(connection) for _ in range(20)]
+        deliver(connection, *parcels)
+    assert server.sessions == 1
+    assert len(server.contents) == 20
+    assert server.heard[-1].upper() == "QUIT"
+
+
+def test_a_line_that_begins_with_a_dot_arrives_whole(email_account):
+    with talker() as server:
+        connection = email_account(server.port, from_name=". . .")
+        deliver(connection, owed(connection))
+    (content,) = server.contents
+    lines = content.split(b"\r\n")
+    assert lines[-2:] == [b".", b""]
+    assert not any(line.startswith(b".") and not line.startswith(b"..") for line in lines[:-2])
+
+
+def test_letters_beyond_ascii_in_an_address(mail, email_account):
+    connection = email_account(mail.smtp_port)
+    domain = owed(connection, payment=PaymentFactory(email="anna@żółw.example"))
+    local = owed(connection, payment=PaymentFactory(email="józef@example.com"))
+    deliver(connection, domain, local)
+    recipients = [letter.recipients for letter in mail.sandbox.mailbox]
+    assert recipients == [("anna@xn--w-uga1v8h.example",), ("józef@example.com",)]
+
+
+def test_a_server_without_such_letters_is_not_given_any(email_account):
+    with talker() as server:
+        connection = email_account(server.port)
+        parcel = owed(connection, payment=PaymentFactory(email="józef@example.com"))
+        deliver(connection, parcel)
+    assert parcel.problem.cause == "email.address_refused"
+    assert server.contents == []
+
+
+# --- What goes wrong ----------------------------------------------------------------------------
+
+
+def test_nobody_to_write_to_is_said_plainly(mail, email_account):
+    nobody = PaymentFactory(customer=CustomerFactory(email=""), email="")
+    parcel = owed(email_account(mail.smtp_port), payment=nobody)
+    deliver(parcel.delivery.connection, parcel)
+    assert isinstance(parcel.problem, Rejected)
+    assert parcel.problem.cause == "email.no_address"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "anna",
+        "anna@",
+        "@example.com",
+        "anna@example.com, everybody@example.com",
+        "anna@example.com\r\nRCPT TO:<everybody@example.com>",
+        "anna@example.com>\r\nDATA",
+        "<anna@example.com>",
+        '"anna nowak"@example.com',
+        "an na@example.com",
+        "anna\u202e@example.com",
+        "anna@exam ple.com",
+        "anna@" + "x" * 80 + ".com",
+        "a" * 300 + "@example.com",
+        "anna@example.com\x00",
+    ],
+)
+def test_what_is_no_address_never_reaches_the_server(email_account, address):
+    with talker() as server:
+        connection = email_account(server.port)
+        parcel = owed(connection)
+        type(parcel.delivery.payment).objects.update(email=address.replace("\x00", "\x01"))
+        deliver(connection, parcel)
+    assert parcel.problem.cause == "email.address_refused"
+    assert server.heard == []
+
+
+def test_an_unknown_mailbox_asks_a_person(mail, email_account):
+    mail.sandbox.faults.add("smtp_no_such_mailbox", match="smtp")
+    anna = CustomerFactory(email="anna@example.com")
+    parcel = owed(email_account(mail.smtp_port), payment=PaymentFactory(customer=anna))
+    deliver(parcel.delivery.connection, parcel)
+    assert type(parcel.problem) is Rejected
+    assert parcel.problem.cause == "email.address_refused"
+    assert parcel.problem.detail == "anna@example.com"
+    assert parcel.problem.said == "5.1.1 No such user here"
+    assert parcel.problem.http_status == 550
+    assert mark_of(parcel) is None
+
+
+@pytest.mark.parametrize("fault", ["smtp_local_error", "smtp_mailbox_full"])
+def test_a_passing_refusal_is_tried_again(mail, email_account, fault):
+    mail.sandbox.faults.add(fault, times=1)
+    connection = email_account(mail.smtp_port)
+    parcel, other = owed(connection), owed(connection)
+    deliver(connection, parcel, other)
+    assert type(parcel.problem) is RetryLater
+    assert parcel.problem.cause == "email.try_later"
+    assert mark_of(parcel) is None
+    assert other.receipt is not None
+    assert len(mail.sandbox.mailbox) == 1
+
+
+def test_a_server_that_is_not_available_is_tried_again(mail, email_account):
+    mail.sandbox.faults.add("smtp_unavailable")
+    parcel = owed(email_account(mail.smtp_port))
+    deliver(parcel.delivery.connection, parcel)
+    assert type(parcel.problem) is Unreachable
+    assert mark_of(parcel) is None
+    assert len(mail.sandbox.mailbox) == 0
+
+
+def test_a_line_that_drops_after_the_message_leaves_one_letter_and_a_question(mail, email_account):
+    mail.sandbox.faults.add("smtp_dropped_after_data", times=1)
+    connection = email_account(mail.smtp_port)
+    parcel, other = owed(connection), owed(connection)
+    deliver(connection, parcel, other)
+    assert type(parcel.problem) is Unsure
+    assert parcel.problem.cause == "message.unsure"
+    assert mark_of(parcel) is not None
+    assert other.receipt is not None
+
+    tried_again = Parcel(Delivery.objects.get(pk=parcel.delivery.pk))
+    deliver(connection, tried_again)
+    assert type(tried_again.problem) is Unsure
+    assert len(mail.sandbox.mailbox.to(parcel.delivery.payment.email)) == 1
+
+
+def test_a_refused_login_pauses_the_connection_and_shows_no_password(mail, email_account):
+    mail.sandbox.faults.add("smtp_auth_refused")
+    connection = email_account(mail.smtp_port, user="biuro", password="hunter2-hunter2")
+    parcel, other = owed(connection), owed(connection)
+    deliver(connection, parcel, other)
+    for each in (parcel, other):
+        assert type(each.problem) is Misconfigured
+        assert each.problem.cause == "email.login_refused"
+    assert "hunter2" not in f"{parcel.problem} {parcel.problem.said} {parcel.exchanges}"
+    assert mark_of(parcel) is None
+
+
+def test_a_good_login_sends(mail, email_account):
+    connection = email_account(mail.smtp_port, user="biuro", password="hunter2-hunter2")
+    parcel = owed(connection)
+    deliver(connection, parcel)
+    assert parcel.receipt is not None
+    assert "hunter2" not in str(parcel.exchanges)
+
+
+@pytest.mark.parametrize(
+    ("answers", "problem", "cause"),
+    [
+        ({"greeting": "554 blocked"}, Misconfigured, "email.server_refused"),
+        ({"greeting": "421 busy"}, Unreachable, "email.unreachable"),
+        ({"greeting": "450 busy"}, Unreachable, "email.unreachable"),
+        ({"greeting": HANG_UP}, Unreachable, "email.unreachable"),
+        ({"EHLO": HANG_UP}, Unreachable, "email.unreachable"),
+        ({"MAIL": "550 5.7.1 not your address"}, Misconfigured, "email.sender_refused"),
+        ({"MAIL": "530 5.7.0 log in first"}, Misconfigured, "email.login_refused"),
+        ({"MAIL": "450 4.7.1 slow down"}, RetryLater, "email.try_later"),
+        ({"MAIL": HANG_UP}, Unreachable, "email.unreachable"),
+        ({"RCPT": "554 5.7.1 Relay access denied"}, Misconfigured, "email.relay_refused"),
+        ({"RCPT": "450 4.2.0 Greylisted"}, RetryLater, "email.try_later"),
+        ({"RCPT": "550 5.4.5 Daily limit exceeded"}, ConnectionBusy, "email.quota"),
+        ({"RCPT": HANG_UP}, Unreachable, "email.unreachable"),
+        ({"DATA": "451 later"}, RetryLater, "email.try_later"),
+        ({"DATA": "554 no valid recipients"}, Rejected, "email.content_refused"),
+        ({"DATA": HANG_UP}, Unreachable, "email.unreachable"),
+        ({"end": "554 5.7.1 looks like spam"}, Rejected, "email.content_refused"),
+        ({"end": "452 4.3.1 disk full"}, RetryLater, "email.try_later"),
+        ({"end": "421 shutting down"}, Unreachable, "email.unreachable"),
+        ({"end": HANG_UP}, Unsure, "message.unsure"),
+        ({"end": "gibberish"}, Unsure, "message.unsure"),
+    ],
+)
+def test_every_answer_of_a_server_has_its_meaning(email_account, answers, problem, cause):
+    with talker(**answers) as server:
+        connection = email_account(server.port)
+        parcel = owed(connection)
+        deliver(connection, parcel)
+    assert type(parcel.problem) is problem
+    assert parcel.problem.cause == cause
+    assert (mark_of(parcel) is not None) is (problem is Unsure)
+    assert parcel.exchanges[-1]["problem"] == cause
+
+
+def test_a_server_that_counts_messages_is_called_again(email_account):
+    with talker(MAIL=["250 ok", "421 too many", "250 ok", "250 ok"]) as server:
+        connection = email_account(server.port)
+        parcels = [owed(connection) for _ in range(3)]
+        deliver(connection, *parcels)
+    assert [parcel.receipt is not None for parcel in parcels] == [True, True, True]
+    assert server.sessions == 2
+    assert len(server.contents) == 3
+
+
+def test_a_colleague_with_a_bad_address_does_not_silence_the_team(email_account):
+    with talker(RCPT=["550 5.1.1 unknown", "250 ok"]) as server:
+        connection = email_account(server.port)
+        parcel = owed(connection, NEW)
+        deliver(connection, parcel)
+    assert "finanse@example.com: 5.1.1 unknown" in parcel.receipt.note
+    assert len(server.contents) == 1
+
+
+def test_a_team_of_which_one_must_wait_is_written_to_together_later(email_account):
+    with talker(RCPT=["250 ok", "450 greylisted"]) as server:
+        connection = email_account(server.port)
+        parcel = owed(connection, NEW)
+        deliver(connection, parcel)
+    assert type(parcel.problem) is RetryLater
+    assert server.contents == []
+    assert "RSET" in [line.upper() for line in server.heard]
+
+
+def test_nobody_listening_is_tried_again(email_account):
+    with talker() as server:
+        port = server.port
+    parcel = owed(email_account(port))
+    deliver(parcel.delivery.connection, parcel)
+    assert type(parcel.problem) is Unreachable
+    assert mark_of(parcel) is None
+
+
+def test_a_silent_server_does_not_hold_a_worker(email_account, settings):
+    settings.OUTBOUND_DEADLINE_SECONDS = 0.5
+    with talker(EHLO=(3.0, "250 late")) as server:
+        parcel = owed(email_account(server.port))
+        began = time.monotonic()
+        deliver(parcel.delivery.connection, parcel)
+    assert type(parcel.problem) is Unreachable
+    assert time.monotonic() - began < 2
+
+
+def test_a_server_silent_after_the_message_leaves_a_question(email_account, settings):
+    settings.OUTBOUND_DEADLINE_SECONDS = 0.5
+    with talker(end=(3.0, "250 late")) as server:
+        parcel = owed(email_account(server.port))
+        began = time.monotonic()
+        deliver(parcel.delivery.connection, parcel)
+    assert type(parcel.problem) is Unsure
+    assert time.monotonic() - began < 3
+
+
+def test_a_server_inside_our_network_is_refused_unless_allowed(mail, email_account, settings):
+    settings.OUTBOUND_ALLOW_PRIVATE = False
+    parcel = owed(email_account(mail.smtp_port))
+    deliver(parcel.delivery.connection, parcel)
+    assert type(parcel.problem) is Misconfigured
+    assert parcel.problem.cause == "email.private_address"
+    assert len(mail.sandbox.mailbox) == 0
+
+
+@pytest.mark.parametrize(
+    ("security", "cause"),
+    [("starttls", "email.no_encryption"), ("tls", "email.no_encryption")],
+)
+def test_a_server_without_encryption_gets_neither_password_nor_letter(
+    email_account, security, cause
+):
+    with talker() as server:
+        connection = email_account(
+            server.port, user="biuro", password="hunter2-hunter2", security=security
+        )
+        parcel = owed(connection)
+        deliver(connection, parcel)
+    assert type(parcel.problem) is Misconfigured
+    assert parcel.problem.cause == cause
+    assert server.contents == []
+    assert not any(line.upper().startswith(("AUTH", "MAIL")) for line in server.heard)
+
+
+# --- Strangers' texts in headers ----------------------------------------------------------------
+
+HEADERS = [
+    "Auto-Submitted",
+    "Content-Language",
+    "Content-Type",
+    "Date",
+    "From",
+    "MIME-Version",
+    "Message-ID",
+    "Subject",
+    "To",
+    "X-Entity-Ref-ID",
+]
+HEADER_PAYLOADS = [
+    "Anna\r\nBcc: everybody@example.com",
+    "Anna\nBcc: everybody@example.com",
+    "Anna\rBcc: everybody@example.com",
+    "Anna\r\n\r\n<b>body</b>",
+    "Anna\r\n Bcc: folded@example.com",
+    "Anna\x0b\x0c\x1c\x1d\x1eBcc: everybody@example.com",
+    "Anna\x85Bcc: everybody@example.com",
+    "Anna\u2028Bcc: everybody@example.com\u2029",
+    "Anna%0d%0aBcc: everybody@example.com",
+    "=?utf-8?q?Anna=0D=0ABcc=3A_everybody=40example.com?=",
+    "=?utf-8?b?QW5uYQ0KQmNjOiBlQGV4YW1wbGUuY29t?=",
+    '"Anna" <everybody@example.com>, "',
+    "Anna <everybody@example.com>",
+    "Anna, everybody@example.com",
+    "Anna; everybody@example.com",
+    "Anna (comment) everybody@example.com",
+    "everybody@example.com,",
+    'Anna" Bcc: "x',
+    "Anna\\",
+    "Anna\\\r\nBcc: x",
+    ':;<>[]()@,.\\"',
+    "\u202eanna\u202c",
+    "👩‍👩‍👧 Rodzina Żółw",
+    "محمد بن راشد",
+    "李" * 300,
+    "x" * 200_000,
+    "Anna " * 50_000,
+    "Zażółć gęślą jaźń " * 20,
+    "\x00\x01\x02",
+    "   ",
+    "To: everybody@example.com",
+    ".\r\n.\r\nMAIL FROM:<x@example.com>",
+]
+
+
+@pytest.mark.parametrize("payload", HEADER_PAYLOADS, ids=range(len(HEADER_PAYLOADS)))
+def test_no_name_and_no_product_becomes_a_header_or_a_recipient(email_account, payload):
+    with talker() as server:
+        connection = email_account(server.port, team_addresses="finanse@example.com")
+        anna = PaymentFactory(email="anna@example.com")
+        parcels = [owed(connection, RECEIPT, anna), owed(connection, NEW, anna)]
+        anna.name = anna.product_name = anna.method = payload
+        anna.save()
+        deliver(connection, *parcels)
+    assert all(parcel.receipt for parcel in parcels)
+    told = [line for line in server.heard if line.upper().startswith(("MAIL", "RCPT"))]
+    assert len(told) == 4
+    for content, to in zip(
+        server.contents, ("anna@example.com", "finanse@example.com"), strict=True
+    ):
+        message = message_from_bytes(content[: -len(b".\r\n")], policy=policy.default)
+        assert [address.addr_spec for address in message["To"].addresses] == [to]
+        assert [address.addr_spec for address in message["From"].addresses] == ["biuro@example.com"]
+        assert sorted(message.keys()) == HEADERS
+        assert len(list(message.iter_parts())) == 2
+        for shown in (str(message["Subject"]), message["To"].addresses[0].display_name):
+            assert len(shown.splitlines()) <= 1
+        assert len(content) < 60_000
+        assert max(len(line) for line in content.split(b"\r\n")) < 998
+
+
+# --- Files on disk ------------------------------------------------------------------------------
+
+
+def test_without_a_server_a_message_becomes_a_file_that_mail_programs_open(email_account, settings):
+    payment = PaymentFactory(email="anna@example.com")
+    parcel = owed(email_account(), payment=payment)
+    deliver(parcel.delivery.connection, parcel)
+    (file,) = settings.MAIL_DIR.iterdir()
+    assert "_receipt_anna-at-example.com_" in file.name
+    assert file.suffix == ".eml"
+    assert file.stat().st_mode & 0o777 == 0o600
+    message = message_from_bytes(file.read_bytes(), policy=policy.default)
+    assert message["To"].addresses[0].addr_spec == "anna@example.com"
+    assert "Otrzymaliśmy Twoją wpłatę" in message.get_body(("plain",)).get_content()
+    assert parcel.receipt.note == str(file)
+
+
+def test_a_file_that_was_written_before_a_crash_is_found_and_not_asked_about(
+    email_account, settings
+):
+    connection = email_account()
+    parcel = owed(connection)
+    deliver(connection, parcel)
+    tried_again = Parcel(Delivery.objects.get(pk=parcel.delivery.pk))
+    assert tried_again.delivery.intent_at is not None
+    deliver(connection, tried_again)
+    assert tried_again.receipt.remote_id == parcel.receipt.remote_id
+    assert len(list(settings.MAIL_DIR.iterdir())) == 1
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(email_account, settings, tmp_path):
+    (tmp_path / "a file").write_text("")
+    settings.MAIL_DIR = tmp_path / "a file" / "mail"
+    parcel = owed(email_account())
+    deliver(parcel.delivery.connection, parcel)
+    assert type(parcel.problem) is Misconfigured
+    assert parcel.problem.cause == "email.folder"
+    assert parcel.problem.detail == str(settings.MAIL_DIR)
+
+
+# --- Settings -----------------------------------------------------------------------------------
+
+
+def test_the_test_button_names_the_server_and_the_sender(mail, email_account):
+    said = Email(email_account(mail.smtp_port, user="biuro", password="x" * 8)).check()
+    assert said == "Connected to 127.0.0.1; messages are sent from biuro@example.com."
+    assert len(mail.sandbox.mailbox) == 0
+
+
+def test_the_test_button_finds_a_team_address_that_does_not_exist(mail, email_account):
+    mail.sandbox.faults.add("smtp_no_such_mailbox")
+    with pytest.raises(Rejected) as raised:
+        Email(email_account(mail.smtp_port, team_addresses="finanse@example.com")).check()
+    assert raised.value.detail == "finanse@example.com"
+
+
+def test_the_test_button_finds_a_refused_login(mail, email_account):
+    mail.sandbox.faults.add("smtp_auth_refused")
+    with pytest.raises(Misconfigured, match=r"email\.login_refused"):
+        Email(email_account(mail.smtp_port, user="biuro", password="x" * 8)).check()
+
+
+def test_the_test_button_says_where_the_files_go(email_account, settings):
+    assert (
+        Email(email_account()).check() == f"Messages are written to files in {settings.MAIL_DIR}."
+    )
+
+
+def test_the_environment_may_name_the_server(mail, email_account, settings):
+    settings.EMAIL_URL = f"smtp://127.0.0.1:{mail.smtp_port}"
+    parcel = owed(email_account())
+    deliver(parcel.delivery.connection, parcel)
+    assert len(mail.sandbox.mailbox) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "port", "security", "user", "password"),
+    [
+        ("smtp://mail.example.com", "mail.example.com", 25, "none", "", ""),
+        (
+            "smtp+tls://me:p%40ss@mail.example.com",
+            "mail.example.com",
+            587,
+            "starttls",
+            "me",
+            "p@ss",
+        ),
+        (
+            "smtps://me%40x.pl:p@mail.example.com:2465",
+            "mail.example.com",
+            2465,
+            "tls",
+            "me@x.pl",
+            "p",
+        ),
+    ],
+)
+def test_an_email_url_is_understood(url, host, port, security, user, password):
+    server = server_of(url, "shop.example.com")
+    assert (server.host, server.port, server.security) == (host, port, security)
+    assert (server.user, server.password) == (user, password)
+    assert "p@ss" not in repr(server)
+
+
+@pytest.mark.parametrize("url", ["http://mail.example.com", "smtp://", "mail.example.com"])
+def test_an_email_url_that_means_nothing_says_what_one_looks_like(url):
+    with pytest.raises(ImproperlyConfigured, match=r"smtp\+tls://"):
+        server_of(url, "shop.example.com")
+
+
+def form(**given):
+    standard = {"port": 587, "security": "starttls", "receipt_delay_seconds": 5}
+    return Email.Settings({**standard, "team_language": "pl", **given})
+
+
+def test_the_form_keeps_each_team_address_once():
+    filled = form(team_addresses=" a@example.com \n\nb@example.com\r\na@example.com")
+    assert filled.is_valid(), filled.errors
+    assert filled.cleaned_data["team_addresses"] == "a@example.com\nb@example.com"
+
+
+def test_the_form_refuses_a_team_address_that_is_none():
+    assert "team_addresses" in form(team_addresses="a@example.com\nnobody").errors
+
+
+def test_the_form_refuses_to_send_a_password_in_the_open():
+    given = {"host": "mail.example.com", "user": "me", "security": "none"}
+    assert "security" in form(**given).errors
+    assert "security" not in form(**{**given, "host": "127.0.0.1"}).errors
+    assert "security" not in form(**{**given, "security": "tls"}).errors
+
+
+def test_the_password_is_the_only_secret_and_is_never_shown():
+    secret = [
+        name for name, field in form().fields.items() if hasattr(field.widget, "render_value")
+    ]
+    assert secret == ["password"]
+    assert "hunter2" not in str(form(password="hunter2"))
