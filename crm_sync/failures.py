@@ -35,7 +35,7 @@ from django.db.models.functions import RowNumber
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from crm_sync import deliveries
+from crm_sync import deliveries, records
 from crm_sync.models import BulkRetry, Connection, Delivery
 from payments import audit
 from payments.events import CUSTOMER_UPDATED, record
@@ -83,9 +83,9 @@ class Which:
         if self.state:
             found = found.filter(state=self.state)
         if self.cause:
-            found = found.filter(cause=_plain(self.cause))
+            found = found.filter(cause=plain(self.cause))
         if self.about:
-            found = found.filter(cause_detail=_plain(self.about))
+            found = found.filter(cause_detail=plain(self.about))
         if self.purpose:
             found = found.filter(purpose=self.purpose)
         if self.since:
@@ -101,6 +101,9 @@ class Which:
                 most = math.floor(self.amount_to.scaleb(exponent(self.currency)))
                 found = found.filter(amount_minor__lte=most)
         return found
+
+    def without_unsure(self) -> Self:
+        return replace(self, state=Delivery.State.NEEDS_ATTENTION)
 
     def as_dict(self) -> dict[str, str]:
         """The narrowing values as texts: for an address, a form or a JSON column."""
@@ -123,7 +126,8 @@ class Which:
         )
 
 
-def _plain(value: str) -> str:
+def plain(value: str) -> str:
+    """The value itself, without our sign for the empty one."""
     return "" if value == NONE else value
 
 
@@ -203,8 +207,13 @@ def groups(which: Which | None = None) -> list[Group]:
 
 
 def plan(which: Which) -> Plan:
-    """How much `which` means right now."""
-    meant = which.deliveries().order_by()
+    """How much `which` means right now. One query."""
+    return plan_of(which.deliveries())
+
+
+def plan_of(chosen: QuerySet[Delivery]) -> Plan:
+    """How much these deliveries are together. One query."""
+    meant = chosen.order_by()
     return _plan(meant.values("currency").annotate(**_totals(meant)))
 
 
@@ -289,7 +298,12 @@ def retry(chosen: QuerySet[Delivery], by: User | None, request: HttpRequest | No
 
 
 def send_again(delivery: Delivery, by: User, request: HttpRequest | None = None) -> bool:
-    """Send a message again although it may have arrived, or what was delivered once more."""
+    """Send a message again although it may have arrived, or what was delivered once more.
+
+    A record is sent in full, even where nothing of ours has changed since.
+    """
+    if delivery.kind == Delivery.Kind.RECORD:
+        records.forget_what_was_sent(delivery)
     done = deliveries.resend(delivery)
     if done:
         audit.note(request, "delivery.resent", delivery, user=by, was=delivery.state)
@@ -390,7 +404,7 @@ def start_bulk_retry(which: Which, by: User, request: HttpRequest | None = None)
 
     Unsure deliveries are left out. The same wish pressed twice is one bulk retry.
     """
-    which = replace(which, state=Delivery.State.NEEDS_ATTENTION)
+    which = which.without_unsure()
     running = BulkRetry.objects.filter(state=BulkRetry.State.RUNNING, filters=which.as_dict())
     with transaction.atomic():
         meant = which.deliveries().aggregate(planned=Count("pk"), last=Max("pk"))

@@ -91,3 +91,8 @@ def failed_up_to_limit() -> CountUpTo:
 def _count_up_to_limit(states: Iterable[str]) -> CountUpTo:
     some = Delivery.objects.filter(connection=OuterRef("pk"), state__in=states).order_by()
     return CountUpTo(some.values("pk")[:LIMIT])
+
+
+def count_text(count: int) -> str:
+    """ "37", or "999+" where counting stopped."""
+    return f"{LIMIT - 1}+" if count >= LIMIT else str(count)

@@ -10,6 +10,7 @@ from django.utils.formats import date_format, time_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
+from crm_sync.causes import CAUSES, Fix
 from crm_sync.models import Connection, Delivery
 from payments.retries import MAX_ATTEMPTS
 
@@ -40,6 +41,30 @@ class Standing:
 def purpose(name: str) -> str:
     """What a delivery brings, as people call it."""
     return str(PURPOSES.get(name, name.replace(".", ": ").replace("_", " ")))
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What a failure means: its title, what happened, what to do next, and what can be mended here.
+
+    `about` is what the title does not name already.
+    """
+
+    title: str
+    text: str
+    next_step: str
+    fix: Fix
+    about: str
+
+
+def explain(cause: str, about: str = "") -> Explanation:
+    """The catalogue's words for `cause`, about the thing at hand."""
+    known = CAUSES.get(cause) or CAUSES["unknown"]
+    title, text, next_step = (
+        str(words).replace("{detail}", about or "…")
+        for words in (known.title, known.explanation, known.next_step)
+    )
+    return Explanation(title, text, next_step, known.fix, "" if about in title else about)
 
 
 def of_delivery(delivery: Delivery) -> Standing:
@@ -99,6 +124,16 @@ def of_connection(connection: Connection) -> Standing:
         )
     is_locked = connection.paused_reason == Connection.Pause.AUTHORISATION
     return Standing(_("Paused: %(why)s") % {"why": why}, "bad" if is_locked else "warning")
+
+
+def pause_note(connection: Connection) -> str:
+    """What the system said when the connection was paused, after our words for its cause."""
+    if not connection.is_paused:
+        return ""
+    cause, _colon, said = connection.paused_note.partition(": ")
+    if cause not in CAUSES:
+        return connection.paused_note
+    return f"{explain(cause, said).title}. {said}".strip()
 
 
 def clock(at: datetime) -> str:

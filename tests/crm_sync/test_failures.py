@@ -9,7 +9,7 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
-from crm_sync import failures, waiting
+from crm_sync import deliveries, failures, waiting
 from crm_sync.failures import Which
 from crm_sync.models import BulkRetry, Connection, Delivery
 from payments.models import AuditEntry, CustomerIdentity, Event
@@ -18,6 +18,10 @@ from tests.crm_sync import failing
 
 pytestmark = pytest.mark.django_db
 State = Delivery.State
+
+
+def these(*chosen: Delivery):
+    return Delivery.objects.filter(pk__in=[delivery.pk for delivery in chosen])
 
 
 @pytest.fixture
@@ -104,7 +108,7 @@ def test_the_inbox_asks_as_few_questions_for_thirty_causes_as_for_three(
     [
         ({"purpose": "deal"}, True),
         ({"purpose": "contact"}, False),
-        ({"currency": "PLN", "amount_from": Decimal("249")}, True),
+        ({"currency": "PLN", "amount_from": Decimal(249)}, True),
         ({"currency": "PLN", "amount_from": Decimal("249.001")}, False),
         ({"currency": "PLN", "amount_to": Decimal("248.99")}, False),
         ({"currency": "EUR"}, False),
@@ -133,8 +137,8 @@ def test_days_of_a_filter_are_those_of_the_office(hubspot):
 def test_retry_pressed_by_two_people_queues_it_once(hubspot, bookkeeper):
     failed = failing.delivery(hubspot)
 
-    assert failures.retry([failed.pk], bookkeeper) == 1
-    assert failures.retry([failed.pk], bookkeeper) == 0
+    assert failures.retry(these(failed), bookkeeper) == 1
+    assert failures.retry(these(failed), bookkeeper) == 0
 
     failed.refresh_from_db()
     assert (failed.state, failed.attempts, failed.cause) == (State.QUEUED, 0, "")
@@ -149,9 +153,9 @@ def test_retry_pressed_by_two_people_queues_it_once(hubspot, bookkeeper):
 def test_an_unsure_message_is_never_retried_by_accident(bookkeeper):
     unsure = failing.unsure_receipt(failing.mailbox())
 
-    assert failures.retry([unsure.pk], bookkeeper) == 0
-    assert failures.ignore([unsure.pk], bookkeeper, "asked Anna") == 1
-    assert failures.retry([unsure.pk], bookkeeper) == 0
+    assert failures.retry(these(unsure), bookkeeper) == 0
+    assert failures.ignore(these(unsure), bookkeeper, "asked Anna") == 1
+    assert failures.retry(these(unsure), bookkeeper) == 0
     assert failures.start_bulk_retry(Which(), bookkeeper).planned == 0
 
 
@@ -180,8 +184,8 @@ def test_ignoring_needs_a_reason_and_names_who_did_it(hubspot, bookkeeper):
     failed = failing.delivery(hubspot)
 
     with pytest.raises(ValidationError):
-        failures.ignore([failed.pk], bookkeeper, "  ")
-    assert failures.ignore([failed.pk], bookkeeper, "test order") == 1
+        failures.ignore(these(failed), bookkeeper, "  ")
+    assert failures.ignore(these(failed), bookkeeper, "test order") == 1
 
     failed.refresh_from_db()
     assert (failed.state, failed.ignored_by, failed.ignored_reason) == (
@@ -196,11 +200,11 @@ def test_what_was_ignored_for_a_week_comes_back(hubspot, bookkeeper, time_machin
     record = failing.delivery(hubspot)
     message = failing.unsure_receipt(failing.mailbox())
     week = timezone.now() + timedelta(days=7)
-    failures.ignore([record.pk, message.pk], bookkeeper, "on holiday", week)
+    failures.ignore(these(record, message), bookkeeper, "on holiday", week)
 
-    assert failures.return_expired() == 0
+    assert deliveries.return_ignored() == 0
     with time_machine_at(week + timedelta(minutes=1)):
-        assert failures.return_expired() == 2
+        assert deliveries.return_ignored() == 2
 
     record.refresh_from_db()
     message.refresh_from_db()
