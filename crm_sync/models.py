@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from payments.encryption import EncryptedJSONField
 from payments.models import Customer, Event, Payment, ProviderAccount
+from payments.models.accounts import HttpsURLField
 from payments.money import Money
 
 
@@ -39,7 +40,7 @@ class Connection(models.Model):
     )
     secrets = EncryptedJSONField(_("keys"), default=dict, blank=True)
     options: models.JSONField[Any] = models.JSONField(_("settings"), default=dict, blank=True)
-    base_url = models.URLField(
+    base_url = HttpsURLField(
         _("API address"),
         blank=True,
         help_text=_("Leave empty for the vendor's own address. The sandbox puts its own here."),
@@ -264,10 +265,13 @@ class Delivery(models.Model):
             ),
             models.Index(fields=("state", "-created_at", "-id"), name="deliveries_by_state"),
             models.Index(fields=("-created_at", "-id"), name="deliveries_newest"),
+            models.Index(
+                fields=("connection", "-created_at", "-id"), name="deliveries_by_connection"
+            ),
         )
 
     def __str__(self) -> str:
-        return f"{self.purpose} -> {self.connection_id} ({self.state})"
+        return f"{self.purpose} #{self.pk}"
 
     @property
     def money(self) -> Money | None:

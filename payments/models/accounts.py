@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
+class HttpsURLField(models.URLField):
+    """An address of an outside system: without a scheme, https:// is meant."""
+
+    def formfield(self, **kwargs: Any) -> Any:
+        return super().formfield(**{"assume_scheme": "https", **kwargs})
+
+
 class ProviderAccount(models.Model):
     """One account at one provider in one mode. Live and test are two rows and never mix."""
 
@@ -33,16 +40,14 @@ class ProviderAccount(models.Model):
     )
     external_id = models.CharField(_("account id at the provider"), max_length=64, blank=True)
     secrets = EncryptedJSONField(_("keys"), default=dict, blank=True)
-    base_url = models.URLField(
+    base_url = HttpsURLField(
         _("API address"),
         blank=True,
         help_text=_("Leave empty for the provider's own address. The sandbox puts its own here."),
     )
     webhook_endpoint_id = models.CharField(_("webhook endpoint"), max_length=64, blank=True)
     time_zone = models.CharField(_("time zone"), max_length=64, default="Europe/Warsaw")
-    language = models.CharField(
-        _("language of customers without one"), max_length=5, default="pl"
-    )
+    language = models.CharField(_("language of customers without one"), max_length=5, default="pl")
     is_active = models.BooleanField(_("active"), default=True)
     paused_until = models.DateTimeField(_("calls wait until"), null=True, blank=True)
     paused_reason = models.CharField(_("why calls wait"), max_length=200, blank=True)
