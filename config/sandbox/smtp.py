@@ -182,6 +182,7 @@ async def listen(postman: Postman, mail_socket: socket) -> asyncio.Server:
             loop=loop,
             authenticator=postman.check_login,
             auth_require_tls=False,
+            auth_exclude_mechanism=["LOGIN"],  # else a refused client tries twice
             data_size_limit=LARGEST_MESSAGE,
             enable_SMTPUTF8=True,
         )
