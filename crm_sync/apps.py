@@ -11,7 +11,10 @@ class CrmSyncConfig(AppConfig):
     verbose_name = _("Sync: CRM, accounting, messages, sheets")
 
     def ready(self) -> None:
-        from crm_sync import deliveries
+        from crm_sync import deliveries, timeline
         from payments.events import event_recorded
+        from payments.timeline import mark_sources, timeline_sources
 
         event_recorded.connect(deliveries.plan, dispatch_uid="crm_sync.deliveries.plan")
+        timeline_sources.append(timeline.steps)
+        mark_sources.append(timeline.marks)

@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 
 Tone = Literal["good", "bad", "warning", "info", "neutral"]
 
+ICONS: dict[Tone, str] = {
+    "good": "check_circle",
+    "bad": "error",
+    "warning": "schedule",
+    "info": "info",
+    "neutral": "remove",
+}
 PURPOSES: dict[str, _StrOrPromise] = {
     "deal": pgettext_lazy("a record in a CRM", "deal"),
     "contact": pgettext_lazy("a record in a CRM", "contact"),
