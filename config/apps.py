@@ -9,12 +9,6 @@ from django.contrib.admin.apps import AdminConfig
 class ConfigConfig(AppConfig):
     name = "config"
 
-    def ready(self) -> None:
-        from config import marks
-        from payments.timeline import mark_sources
-
-        mark_sources.append(marks.of_deliveries)
-
 
 class FinanceAdminConfig(AdminConfig):
     default_site = "config.admin.FinanceAdminSite"

@@ -72,7 +72,8 @@ class Step:
 def context(request: HttpRequest) -> dict[str, Any]:
     """Everything that the first page shows to this person."""
     accounts = list(ProviderAccount.objects.all())
-    connections = list(Connection.objects.all())
+    connections = list(Connection.objects.defer("secrets"))
+    request.modes = {account.livemode for account in accounts if account.is_active}
     sees_payments = request.user.has_perm("payments.view_payment")
     recent = _recent(request) if sees_payments else None
     is_fresh = not accounts or (recent is not None and not recent.rows)
@@ -96,7 +97,7 @@ def _attention(
     is_fresh: bool,
 ) -> Iterator[Attention]:
     if request.user.has_perm("crm_sync.view_delivery"):
-        yield from _failures()
+        yield from _failures(request)
     if request.user.has_perm("crm_sync.view_connection"):
         yield from _paused(request, connections)
     if request.user.has_perm("payments.view_inboundwebhook"):
@@ -106,8 +107,10 @@ def _attention(
         yield from _accounts(request, accounts)
 
 
-def _failures() -> Iterator[Attention]:
+def _failures(request: HttpRequest) -> Iterator[Attention]:
     groups = failures.groups()
+    # The sidebar shows the same number; it need not count again (config/unfold.py).
+    request.open_failures = sum(group.size.count for group in groups)
     for group in groups[:MOST_CARDS]:
         said = wording.explain(group.cause, group.about)
         count = group.size.count

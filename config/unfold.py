@@ -26,12 +26,26 @@ def environment(request: HttpRequest) -> list[str] | None:
 
     if not request.user.is_authenticated:
         return None
-    modes = set(ProviderAccount.objects.filter(is_active=True).values_list("livemode", flat=True))
+    modes = getattr(request, "modes", None)
+    if modes is None:
+        active = ProviderAccount.objects.filter(is_active=True)
+        modes = set(active.order_by().values_list("livemode", flat=True))
     if modes == {True}:
         return [gettext("Live"), "success"]
     if modes == {True, False}:
         return [gettext("Live and test"), "info"]
     return [gettext("Test"), "warning"]
+
+
+def failures_badge(request: HttpRequest) -> str:
+    """How many deliveries wait for a person, or nothing. One bounded query."""
+    from crm_sync import failures
+
+    if not request.user.has_perm("crm_sync.view_delivery"):
+        return ""
+    known = getattr(request, "open_failures", None)
+    count = failures.open_count() if known is None else known
+    return f"{failures.BADGE_LIMIT}+" if count > failures.BADGE_LIMIT else str(count or "")
 
 
 def _list(model: str, title: _StrOrPromise, icon: str, **more: Any) -> dict[str, Any]:
@@ -86,7 +100,7 @@ UNFOLD: dict[str, Any] = {
                         "title": _("Failures"),
                         "icon": "error",
                         "link": lazy(_address, str)("admin:crm_sync_failures"),
-                        "badge": "crm_sync.admin.inbox.failures_badge",
+                        "badge": "config.unfold.failures_badge",
                         "badge_variant": "danger",
                         "permission": _may_see("crm_sync.view_delivery", "admin:crm_sync_failures"),
                     },

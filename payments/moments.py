@@ -6,20 +6,25 @@ from typing import TYPE_CHECKING
 
 from django.utils.formats import date_format, number_format
 from django.utils.timezone import localtime
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import get_language, gettext, ngettext
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import date, datetime
 
 
 def moment(at: datetime | None) -> str:
-    """A moment in the house's time zone, the same unmistakable way in every language."""
-    return date_format(localtime(at), "j M Y, H:i") if at else ""
+    """A moment in the house's time zone: "21 Nov 2026, 14:34". Never broken over two lines."""
+    return _written(at, "H:i") if at else ""
 
 
 def precise(at: datetime | None) -> str:
     """As `moment`, to the second."""
-    return date_format(localtime(at), "j M Y, H:i:s") if at else ""
+    return _written(at, "H:i:s") if at else ""
+
+
+def day(on: date) -> str:
+    """A day: "21 Nov 2026"."""
+    return date_format(on, _day_format()).replace(" ", "\xa0")
 
 
 def duration(milliseconds: int | None) -> str:
@@ -36,3 +41,12 @@ def duration(milliseconds: int | None) -> str:
         return gettext("%(number)s h") % {"number": milliseconds // 3_600_000}
     days = milliseconds // 86_400_000
     return ngettext("%(number)s day", "%(number)s days", days) % {"number": days}
+
+
+def _written(at: datetime, time_of_day: str) -> str:
+    return date_format(localtime(at), f"{_day_format()}, {time_of_day}").replace(" ", "\xa0")
+
+
+def _day_format() -> str:
+    # English writes its months with a capital letter, Polish without.
+    return "j M Y" if (get_language() or "").startswith("en") else "j b Y"

@@ -238,6 +238,7 @@ class Badge:
 
     text: _StrOrPromise
     tone: Tone = "neutral"
+    sign: str = ""
 
     def __str__(self) -> str:
         return render_to_string("admin/badge.html", {"badge": self})
@@ -246,7 +247,7 @@ class Badge:
 
     @property
     def icon(self) -> str:
-        return ICONS[self.tone]
+        return self.sign or ICONS[self.tone]
 
 
 ICONS: dict[Tone, str] = {
@@ -310,6 +311,13 @@ class Section:
     empty: _StrOrPromise = ""
     more_url: str = ""
 
+    @property
+    def heads(self) -> list[tuple[_StrOrPromise, bool]]:
+        """The columns' names, and whether numbers stand below."""
+        first = self.rows[0] if self.rows else ()
+        numbers = [cell.is_number for cell in first] or [False] * len(self.columns)
+        return list(zip(self.columns, numbers, strict=True))
+
 
 def page_of(request: HttpRequest, obj: Model | None) -> str:
     """The address of this row's page, or nothing where this person may not see it."""
@@ -325,4 +333,4 @@ def page_of(request: HttpRequest, obj: Model | None) -> str:
 
 
 def mode_badge(livemode: bool) -> Badge:
-    return Badge(_("live"), "info") if livemode else Badge(_("test"), "warning")
+    return Badge(_("live"), "info", "bolt") if livemode else Badge(_("test"), "warning", "science")

@@ -40,6 +40,8 @@ class _Filter(ListFilter):
     ) -> None:
         super().__init__(request, params, model, model_admin)
         self.model = model
+        # Unfold asks every filter for one of two names.
+        self.parameter_name = self.names[0]
         for name in self.names:
             if name in params:
                 value = params.pop(name)

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, Permission, User
+from django.template.loader import render_to_string
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from payments import audit
 from payments.roles import ROLES, called
@@ -36,13 +38,17 @@ class PersonAdmin(UserAdmin, ModelAdmin):
     actions = None
     show_full_result_count = False
     fieldsets = (
-        (None, {"fields": ("username", "password")}),
+        (None, {"fields": ("username", "password_page")}),
         (_("Person"), {"fields": ("first_name", "last_name", "email")}),
         (_("What this person may do"), {"fields": ("is_active", "groups")}),
         (_("When"), {"fields": ("last_login", "date_joined")}),
     )
     add_fieldsets = ((None, {"fields": ("username", "email", "password1", "password2", "groups")}),)
-    readonly_fields = ("last_login", "date_joined")
+    readonly_fields = ("password_page", "last_login", "date_joined")
+
+    @admin.display(description=_("password"))
+    def password_page(self, person: User) -> str:
+        return render_to_string("admin/password_link.html", {"person": person})
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
@@ -71,6 +77,8 @@ class PersonAdmin(UserAdmin, ModelAdmin):
         field = super().formfield_for_manytomany(db_field, request, **kwargs)
         if db_field.name == "groups":
             field.label_from_instance = lambda group: called(group.name)
+            field.widget = UnfoldAdminCheckboxSelectMultipleWidget(choices=field.choices)
+            field.label, field.help_text = _("Roles"), ""
         return field
 
     def formfield_for_dbfield(self, db_field: Field, request: HttpRequest, **kwargs: Any) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from django.contrib import admin
-from django.utils.formats import date_format
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
@@ -28,6 +27,7 @@ from payments.admin.states import (
     refund_badge,
 )
 from payments.models import Dispute, Payment, Payout, Refund
+from payments.moments import day
 from payments.money import Money
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ class PayoutAdmin(FinanceAdmin):
 
     @display(description=_("arrives on"))
     def arrives(self, payout: Payout) -> str:
-        return date_format(payout.arrives_on, "j M Y")
+        return day(payout.arrives_on)
 
     @display(description=_("id at the provider"))
     def id_fact(self, payout: Payout) -> Fact:
