@@ -39,6 +39,8 @@ ENVIRONMENT = {
     "UV_NATIVE_TLS": "1",
 }
 
+DISK_FULL = "The disk is full. Quittance's packages need about 700 MB; make room and start again."
+
 # How pip and uv say that a package is not the one that was locked ...
 WRONG_HASH = ("DO NOT MATCH THE HASHES", "Hash mismatch")
 # ... and that nobody answered.
@@ -69,10 +71,11 @@ def build_venv() -> None:
     started = time.monotonic()
     try:
         os.makedirs(VAR, exist_ok=True)
-        with _only_one() as lock, open(LOG, "w", encoding="utf-8") as log:
+        with _only_one() as lock:
             if _somebody_built_it():
                 return
-            _build(_Tools(lock, log))
+            with open(LOG, "w", encoding="utf-8") as log:
+                _build(_Tools(lock, log))
     except OSError as error:
         raise SetupFailed(_what_to_do(error)) from None
     _say(f"Ready after {time.monotonic() - started:.0f} s.")
@@ -142,15 +145,7 @@ def _install_with_pip(python: "Interpreter", tools: "_Tools") -> None:
     tools.run("Making .venv", [python.path, "-I", "-m", "venv", stamp.VENV])
     pip = [stamp.PYTHON, "-I", "-m", "pip", "--disable-pip-version-check", "--no-input"]
     # The lock is complete and every line of it has hashes, so nothing is left to resolve.
-    install = [
-        "install",
-        "--no-deps",
-        "--require-hashes",
-        "--progress-bar",
-        "off",
-        "-r",
-        stamp.LOCK,
-    ]
+    install = ["install", "--no-deps", "--require-hashes", "--progress-bar=off", "-r", stamp.LOCK]
     tools.run("Packages", pip + install, counted=True)
 
 
@@ -255,9 +250,7 @@ def _why(title: str, said: "list[str]") -> str:
             "Check the connection (or HTTPS_PROXY) and start again."
         )
     elif os.strerror(errno.ENOSPC) in text:
-        sentence = (
-            "The disk is full. Quittance's packages need about 700 MB; make room and start again."
-        )
+        sentence = DISK_FULL
     else:
         sentence = f"{title} failed."
     tail = "\n".join(f"    {line[:TAIL_WIDTH]}" for line in said[-TAIL_LINES:])
@@ -271,9 +264,7 @@ def _what_to_do(error: OSError) -> str:
             "Start Quittance as the user to whom the folder belongs, or put it where you may write."
         )
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return (
-            "The disk is full. Quittance's packages need about 700 MB; make room and start again."
-        )
+        return DISK_FULL
     return f"The set-up cannot go on: {error}"
 
 
