@@ -69,10 +69,13 @@ def _patient(receive: Receive) -> Receive:
 async def _live(receive: Receive, send: Send) -> None:
     """Be ready before the first request, and leave nothing half done after the last."""
     await receive()
-    for slug in PROVIDERS:
-        provider_class(slug)
+    try:
+        for slug in PROVIDERS:
+            provider_class(slug)
+    except Exception as error:
+        await send({"type": "lifespan.startup.failed", "message": f"{slug}: {error}"})
+        return
     # What is loaded now stays: the collector need not walk through it while requests wait.
-    gc.collect()
     gc.freeze()
     watch = asyncio.create_task(_follow_parent())
     await send({"type": "lifespan.startup.complete"})

@@ -38,10 +38,20 @@ def _template() -> bytes:
         "customer": f"cus_{ID}",
         "description": "Subskrypcja Pro, listopad",
         "excluded_payment_method_types": None,
+        "hooks": {"inputs": {"tax": {"calculation": None}}},
         "last_payment_error": None,
         "latest_charge": f"ch_{ID}",
         "livemode": False,
-        "metadata": {"order": f"ZAM/{ID}", "plan": "pro", "source": "sklep"},
+        "metadata": {
+            "order": f"ZAM/{ID}",
+            "plan": "pro",
+            "source": "sklep",
+            "campaign": "black-friday-2026/newsletter/wariant-b",
+            **{
+                f"cart_line_{number}": f"SKU-{number:04d}; Subskrypcja Pro, miejsce {number}; 1 szt."
+                for number in range(1, 13)
+            },
+        },
         "next_action": None,
         "on_behalf_of": None,
         "payment_method": f"pm_{ID}",

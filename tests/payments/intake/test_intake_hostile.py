@@ -45,7 +45,7 @@ def memory(house) -> int:
 
 
 def best_seconds(house) -> float:
-    """The quickest of five honest posts: what the house can do, not what the machine is busy with."""
+    """The quickest of five honest posts: what the house can do on a busy machine."""
     answers = [house.post(event(f"evt_honest_{number}")) for number in range(5)]
     assert [answer.status for answer in answers] == [200] * 5
     return min(answer.seconds for answer in answers)
