@@ -63,6 +63,11 @@ CAUSES: dict[str, Cause] = {
         _("Enter a new key in the connection's settings; everything that waits then leaves."),
         "connection",
     ),
+    "access_renewal": Cause(
+        _("The access is being renewed"),
+        _("Another worker is fetching a new access token. The whole connection waits a moment."),
+        _WAIT,
+    ),
     "missing_scope": Cause(
         _("A permission is missing"),
         _("The key does not allow what is needed: {detail}."),

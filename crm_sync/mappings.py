@@ -116,15 +116,17 @@ def permitted(
     *,
     is_new: bool,
 ) -> list[str]:
-    """Which of the `wanted` fields may be written to a record that has `existing` values."""
+    """Which of the `wanted` fields may be written to a record that has `existing` values.
+
+    Where nobody asked what it has (None), a field to be filled when empty is left alone.
+    """
     modes = {line.target_field: line.mode for line in lines}
-    theirs = existing or {}
     return [
         target
         for target in wanted
         if is_new
         or modes.get(target, OVERWRITE) == OVERWRITE
-        or (modes[target] == IF_EMPTY and not theirs.get(target))
+        or (modes[target] == IF_EMPTY and existing is not None and not existing.get(target))
     ]
 
 
@@ -132,6 +134,7 @@ def value_of(line: MappingLine, source: Source) -> Value:
     """One line's value for one payment or customer."""
     if line.template:
         return put_together(line.template, source)
+    value: Value
     if line.source_field.startswith(METADATA):
         value = source.metadata(line.source_field.removeprefix(METADATA))
     elif line.source_field == TEXT:

@@ -100,6 +100,13 @@ def fingerprint(sent: dict[str, Any]) -> str:
     return hashlib.sha256(orjson.dumps(sent, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
+def doubt(connection: Connection, kind: str, remote_id: str) -> None:
+    """Have the record that has this id sent again next time: it seems to be gone there."""
+    ExternalRecord.objects.filter(connection=connection, kind=kind, remote_id=remote_id).update(
+        fingerprint=""
+    )
+
+
 def forget_what_was_sent(delivery: Delivery) -> int:
     """Have this delivery's records sent in full next time although nothing of ours changed.
 

@@ -8,9 +8,8 @@ what has not changed is not sent.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -26,10 +25,10 @@ from crm_sync.connectors.base import (
     RetryLater,
     Wish,
 )
-from crm_sync.source_fields import Source
+from crm_sync.drafts import CONTACT, DEAL, Draft, sources_of
 from payments import events
 from payments.crashpoints import reach
-from payments.models import Customer, CustomerIdentity, Payment
+from payments.models import Payment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -37,10 +36,9 @@ if TYPE_CHECKING:
     from crm_sync.connectors.base import Parcel
     from crm_sync.mappings import Line, MappingLine
     from crm_sync.models import ExternalRecord
+    from crm_sync.source_fields import Source
     from payments.models import Event
 
-CONTACT = "contact"
-DEAL = "deal"
 # What a connector says of an id that leads nowhere any more, and when nothing can have arrived.
 GONE = "crm.record_deleted"
 NOTHING_LEFT = "unreachable"
@@ -57,59 +55,6 @@ FOLLOWED = frozenset(
         events.DISPUTE_CLOSED,
     )
 )
-TITLES = {
-    # the connection's language: how a deal is called unless the connection says otherwise
-    "pl": "Płatność {provider} – {product}, {amount_short}",
-    "en": "{provider} payment – {product}, {amount_short}",
-}
-
-
-@dataclass(slots=True)
-class Draft:
-    """What one contact or deal shall be in the CRM, and how far we got with it."""
-
-    record: ExternalRecord
-    source: Source
-    parcels: list[Parcel]
-    # Everything the record shall say, and the part of it that is written in this try.
-    wanted: dict[str, str] = field(default_factory=dict)
-    values: dict[str, str] = field(default_factory=dict)
-    # What the CRM has now, where it was asked.
-    theirs: dict[str, str] = field(default_factory=dict)
-    # A former try may have created it.
-    may_exist: bool = False
-    is_touched: bool = False
-    problem: Problem | None = None
-    note: str = ""
-    step: str = ""
-    # A deal: the contact it belongs to, and whether creating it tied them together already.
-    contact_id: str = ""
-    is_tied: bool = False
-
-    @property
-    def key(self) -> str:
-        """Our number of it, kept in a property of its own there."""
-        return self.record.local_key
-
-    @property
-    def email(self) -> str:
-        return self.source.who("email")
-
-    @property
-    def content(self) -> dict[str, Any]:
-        """What is remembered as sent."""
-        return {"values": self.wanted, "step": self.step}
-
-    @property
-    def is_in_step(self) -> bool:
-        record = self.record
-        return bool(record.remote_id) and record.fingerprint == records.fingerprint(
-            {**record.sent, **self.content}
-        )
-
-    def journal(self, exchange: dict[str, Any]) -> None:
-        for parcel in self.parcels:
-            parcel.exchanges.append(exchange)
 
 
 class Crm(Connector):
@@ -203,7 +148,7 @@ class Crm(Connector):
         lines = mappings.lines_of(self.connection, self.defaults)
         contact_lines = [line for line in lines if line.record_kind == CONTACT]
         deal_lines = [line for line in lines if line.record_kind == DEAL]
-        sources = self._sources(parcels)
+        sources = sources_of(self.connection, parcels)
         deals = self._deal_drafts(parcels, sources, deal_lines)
         contacts = self._contact_drafts(parcels, sources, contact_lines, deals)
         self._bring(CONTACT, list(contacts.values()), contact_lines)
@@ -217,45 +162,6 @@ class Crm(Connector):
         self._tie(list(deals.values()))
         for parcel in parcels:
             _settle(parcel, deals if parcel.delivery.purpose == DEAL else contacts, sources)
-
-    def _sources(self, parcels: Sequence[Parcel]) -> dict[int, Source]:
-        """What each delivery is about, in its present state, by the delivery's id."""
-        payments = (
-            Payment.objects.filter(
-                pk__in=[p.delivery.payment_id for p in parcels if p.delivery.purpose == DEAL]
-            )
-            .select_related("account", "customer", "invoice", "subscription")
-            .in_bulk()
-        )
-        customers = {p.customer.pk: p.customer for p in payments.values() if p.customer}
-        missing = {p.delivery.customer_id for p in parcels if p.delivery.purpose == CONTACT} - set(
-            customers
-        )
-        customers |= Customer.objects.in_bulk([pk for pk in missing if pk])
-        provider_ids = dict(
-            CustomerIdentity.objects.filter(
-                customer__in=customers, kind=CustomerIdentity.Kind.PROVIDER_ID
-            )
-            .order_by("added_at", "pk")
-            .values_list("customer_id", "value")
-        )
-        options = self.connection.options
-        language = str(options.get("language") or "pl")
-        title = str(options.get("title_template") or "") or TITLES[language]
-
-        def source(parcel: Parcel) -> Source:
-            payment = (
-                payments.get(parcel.delivery.payment_id or 0)
-                if parcel.delivery.purpose == DEAL
-                else None
-            )
-            customer = (
-                payment.customer if payment else customers.get(parcel.delivery.customer_id or 0)
-            )
-            known_as = provider_ids.get(customer.pk, "") if customer else ""
-            return Source(payment, customer, known_as, language, title)
-
-        return {parcel.delivery.pk: source(parcel) for parcel in parcels}
 
     def _deal_drafts(
         self,
@@ -358,17 +264,19 @@ class Crm(Connector):
             self._bring_changed(kind, changed, lines)
         except Problem as problem:
             if _left_nothing(problem):
-                records.forget_intent(draft.record for draft in changed)
+                self._unmark(changed)
             raise
         finally:
             for draft in changed:
                 if draft.is_touched and not draft.problem:
                     records.in_step(draft.record, {**draft.record.sent, **draft.content})
             records.keep([draft.record for draft in changed])
-        records.forget_intent(
-            draft.record for draft in changed if draft.problem and _left_nothing(draft.problem)
-        )
+        self._unmark([draft for draft in changed if draft.problem and _left_nothing(draft.problem)])
         reach(f"crm.{kind}_saved")
+
+    def _unmark(self, drafts: Iterable[Draft]) -> None:
+        """This try created nothing. What an earlier one may have created stays marked."""
+        records.forget_intent(draft.record for draft in drafts if not draft.may_exist)
 
     def _bring_changed(self, kind: str, changed: list[Draft], lines: Sequence[MappingLine]) -> None:
         unknown = [draft for draft in changed if not draft.record.remote_id]
@@ -401,8 +309,9 @@ class Crm(Connector):
             if draft.record.intent_at and now - draft.record.intent_at < lag:
                 draft.problem = RetryLater("crm.wait_for_search")
         waited_for = [draft for draft in lost if not draft.problem]
-        if waited_for:
-            self.look_up_deals(waited_for)
+        self._each(lambda kind, drafts: self.look_up_deals(drafts), kind, waited_for)
+        for draft in waited_for:
+            draft.may_exist = bool(draft.record.remote_id)
 
     def _find_contacts(self, kind: str, drafts: Sequence[Draft]) -> None:
         self.find_contacts(drafts)
@@ -412,7 +321,7 @@ class Crm(Connector):
     ) -> None:
         """Ask for present values only where a mode or a stage depends on them."""
         careful = {line.target_field for line in lines if line.mode == mappings.IF_EMPTY}
-        unread = [draft for draft in there if not draft.theirs]
+        unread = [draft for draft in there if draft.theirs is None]
         asking = [
             draft
             for draft in unread
@@ -448,7 +357,7 @@ class Crm(Connector):
                 continue
             draft.problem = None
             draft.record.sent = {"is_second": True} if kind == DEAL else {}
-            draft.theirs = {}
+            draft.theirs = None
             draft.may_exist = True
             records.let_go(draft.record)
         healing = [draft for draft in gone if not draft.problem]
@@ -467,10 +376,11 @@ class Crm(Connector):
         self, kind: str, draft: Draft, lines: Sequence[MappingLine], *, is_new: bool
     ) -> None:
         allowed = mappings.permitted(lines, draft.wanted, draft.theirs, is_new=is_new)
+        theirs = draft.theirs or {}
         draft.values = {
             name: draft.wanted[name]
             for name in allowed
-            if is_new or draft.theirs.get(name) != draft.wanted[name]
+            if is_new or theirs.get(name) != draft.wanted[name]
         }
         if kind != DEAL:
             return
@@ -478,7 +388,7 @@ class Crm(Connector):
         if not stage:
             return
         known = stages.configured(self.connection.options)
-        current = draft.theirs.get(self.stage_fields[1], "")
+        current = theirs.get(self.stage_fields[1], "")
         left_in = stages.stage_of(str(draft.record.sent.get("step", "")), known)
         if is_new or stages.may_move(current, left_in, draft.step, known):
             pipeline = str(self.connection.options.get("pipeline") or "")
@@ -505,6 +415,11 @@ class Crm(Connector):
             if not deal.is_tied and deal.record.sent.get("contact") != deal.contact_id
         ]
         self._each(lambda kind, drafts: self.associate(drafts), DEAL, loose)
+        for deal in loose:
+            if _is_gone(deal):
+                # The contact was deleted there: the next try finds it out and heals the link.
+                records.doubt(self.connection, CONTACT, deal.contact_id)
+                deal.problem = RetryLater(GONE, detail=deal.contact_id)
         reach("crm.associated")
         tied = [deal for deal in brought if deal.is_tied and not deal.problem]
         for deal in tied:
