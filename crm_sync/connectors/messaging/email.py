@@ -246,7 +246,7 @@ class Email(Messenger[Mail]):
         )
 
     def _server(self) -> Server | None:
-        our_name = urlsplit(settings.SITE_URL).hostname or "localhost"
+        our_name = _our_name()
         if host := self.option("host"):
             return Server(
                 host=host,
@@ -333,7 +333,7 @@ def _named(name: str, address: str) -> Address:
 
 
 def _literal(text: str) -> str:
-    """A stranger's text as it stands: without this, "=?utf-8?q?...?=" would be decoded on arrival."""
+    """The text as it stands: a stranger's "=?utf-8?q?...?=" would be decoded on arrival."""
     return text.replace("=?", "= ?")
 
 
@@ -349,6 +349,16 @@ def _mailbox(address: str) -> str:
     if '"' in local or emails.one_line(local) != local:
         raise Rejected("email.address_refused", detail=emails.one_line(address))
     return f"{local}@{domain}"
+
+
+def _our_name() -> str:
+    """How we greet a mail server: our site's name, or its address in brackets (RFC 5321, 4.1.3)."""
+    host = urlsplit(settings.SITE_URL).hostname or "localhost"
+    try:
+        version = ip_address(host).version
+    except ValueError:
+        return host
+    return f"[{host}]" if version == 4 else f"[IPv6:{host}]"
 
 
 def _is_this_machine(host: str) -> bool:

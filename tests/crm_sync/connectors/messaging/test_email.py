@@ -1,4 +1,4 @@
-"""Letters on their way: through a mail server in every mood, or into a folder."""
+"""Letters on their way through a mail server in every mood."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from datetime import timedelta
 from email import message_from_bytes, policy
 
 import pytest
-from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
 
 from crm_sync.connectors.base import (
@@ -19,46 +18,12 @@ from crm_sync.connectors.base import (
     Unreachable,
     Unsure,
 )
-from crm_sync.connectors.messaging.email import Email, server_of
 from crm_sync.models import Delivery
+from tests.crm_sync.connectors.messaging.parcels import FAILED, NEW, deliver, mark_of, owed
 from tests.crm_sync.connectors.messaging.talkers import HANG_UP, talker
-from tests.factories import CustomerFactory, DeliveryFactory, PaymentFactory
+from tests.factories import CustomerFactory, PaymentFactory
 
 pytestmark = pytest.mark.usefixtures("db")
-
-RECEIPT, NEW, FAILED = "receipt", "team.payment_succeeded", "team.payment_failed"
-
-
-def owed(connection, purpose=RECEIPT, payment=None, **facts):
-    payment = payment or PaymentFactory()
-    return Parcel(
-        DeliveryFactory(
-            connection=connection,
-            payment=payment,
-            customer=payment.customer,
-            kind="message",
-            purpose=purpose,
-            effect_key=f"event:{payment.pk}:{purpose}",
-            order_key=f"event:{payment.pk}:{purpose}",
-            state="leased",
-            lease_token="ours",
-            **facts,
-        )
-    )
-
-
-def deliver(connection, *parcels):
-    """As the engine does: a problem that is raised counts for every parcel still open."""
-    try:
-        Email(connection).deliver(parcels)
-    except (ConnectionBusy, Misconfigured, Unreachable) as problem:
-        for parcel in parcels:
-            if parcel.is_open:
-                parcel.failed(problem)
-
-
-def mark_of(parcel):
-    return Delivery.objects.get(pk=parcel.delivery.pk).intent_at
 
 
 # --- A letter as it arrives ---------------------------------------------------------------------
@@ -385,7 +350,7 @@ def test_a_server_silent_after_the_message_leaves_a_question(email_account, sett
 
 
 def test_a_server_inside_our_network_is_refused_unless_allowed(mail, email_account, settings):
-    settings.OUTBOUND_ALLOW_PRIVATE = False
+    settings.OUTBOUND_ALLOW_PRIVATE = settings.OUTBOUND_ALLOW_LOOPBACK = False
     parcel = owed(email_account(mail.smtp_port))
     deliver(parcel.delivery.connection, parcel)
     assert type(parcel.problem) is Misconfigured
@@ -410,219 +375,3 @@ def test_a_server_without_encryption_gets_neither_password_nor_letter(
     assert parcel.problem.cause == cause
     assert server.contents == []
     assert not any(line.upper().startswith(("AUTH", "MAIL")) for line in server.heard)
-
-
-# --- Strangers' texts in headers ----------------------------------------------------------------
-
-HEADERS = [
-    "Auto-Submitted",
-    "Content-Language",
-    "Content-Type",
-    "Date",
-    "From",
-    "MIME-Version",
-    "Message-ID",
-    "Subject",
-    "To",
-    "X-Entity-Ref-ID",
-]
-HEADER_PAYLOADS = [
-    "Anna\r\nBcc: everybody@example.com",
-    "Anna\nBcc: everybody@example.com",
-    "Anna\rBcc: everybody@example.com",
-    "Anna\r\n\r\n<b>body</b>",
-    "Anna\r\n Bcc: folded@example.com",
-    "Anna\x0b\x0c\x1c\x1d\x1eBcc: everybody@example.com",
-    "Anna\x85Bcc: everybody@example.com",
-    "Anna\u2028Bcc: everybody@example.com\u2029",
-    "Anna%0d%0aBcc: everybody@example.com",
-    "=?utf-8?q?Anna=0D=0ABcc=3A_everybody=40example.com?=",
-    "=?utf-8?b?QW5uYQ0KQmNjOiBlQGV4YW1wbGUuY29t?=",
-    '"Anna" <everybody@example.com>, "',
-    "Anna <everybody@example.com>",
-    "Anna, everybody@example.com",
-    "Anna; everybody@example.com",
-    "Anna (comment) everybody@example.com",
-    "everybody@example.com,",
-    'Anna" Bcc: "x',
-    "Anna\\",
-    "Anna\\\r\nBcc: x",
-    ':;<>[]()@,.\\"',
-    "\u202eanna\u202c",
-    "👩‍👩‍👧 Rodzina Żółw",
-    "محمد بن راشد",
-    "李" * 300,
-    "x" * 200_000,
-    "Anna " * 50_000,
-    "Zażółć gęślą jaźń " * 20,
-    "\x00\x01\x02",
-    "   ",
-    "To: everybody@example.com",
-    ".\r\n.\r\nMAIL FROM:<x@example.com>",
-]
-
-
-@pytest.mark.parametrize("payload", HEADER_PAYLOADS, ids=range(len(HEADER_PAYLOADS)))
-def test_no_name_and_no_product_becomes_a_header_or_a_recipient(email_account, payload):
-    with talker() as server:
-        connection = email_account(server.port, team_addresses="finanse@example.com")
-        anna = PaymentFactory(email="anna@example.com")
-        parcels = [owed(connection, RECEIPT, anna), owed(connection, NEW, anna)]
-        anna.name = anna.product_name = anna.method = payload
-        anna.save()
-        deliver(connection, *parcels)
-    assert all(parcel.receipt for parcel in parcels)
-    told = [line for line in server.heard if line.upper().startswith(("MAIL", "RCPT"))]
-    assert len(told) == 4
-    for content, to in zip(
-        server.contents, ("anna@example.com", "finanse@example.com"), strict=True
-    ):
-        message = message_from_bytes(content[: -len(b".\r\n")], policy=policy.default)
-        assert [address.addr_spec for address in message["To"].addresses] == [to]
-        assert [address.addr_spec for address in message["From"].addresses] == ["biuro@example.com"]
-        assert sorted(message.keys()) == HEADERS
-        assert len(list(message.iter_parts())) == 2
-        for shown in (str(message["Subject"]), message["To"].addresses[0].display_name):
-            assert len(shown.splitlines()) <= 1
-        assert len(content) < 60_000
-        assert max(len(line) for line in content.split(b"\r\n")) < 998
-
-
-# --- Files on disk ------------------------------------------------------------------------------
-
-
-def test_without_a_server_a_message_becomes_a_file_that_mail_programs_open(email_account, settings):
-    payment = PaymentFactory(email="anna@example.com")
-    parcel = owed(email_account(), payment=payment)
-    deliver(parcel.delivery.connection, parcel)
-    (file,) = settings.MAIL_DIR.iterdir()
-    assert "_receipt_anna-at-example.com_" in file.name
-    assert file.suffix == ".eml"
-    assert file.stat().st_mode & 0o777 == 0o600
-    message = message_from_bytes(file.read_bytes(), policy=policy.default)
-    assert message["To"].addresses[0].addr_spec == "anna@example.com"
-    assert "Otrzymaliśmy Twoją wpłatę" in message.get_body(("plain",)).get_content()
-    assert parcel.receipt.note == str(file)
-
-
-def test_a_file_that_was_written_before_a_crash_is_found_and_not_asked_about(
-    email_account, settings
-):
-    connection = email_account()
-    parcel = owed(connection)
-    deliver(connection, parcel)
-    tried_again = Parcel(Delivery.objects.get(pk=parcel.delivery.pk))
-    assert tried_again.delivery.intent_at is not None
-    deliver(connection, tried_again)
-    assert tried_again.receipt.remote_id == parcel.receipt.remote_id
-    assert len(list(settings.MAIL_DIR.iterdir())) == 1
-
-
-def test_a_folder_that_cannot_be_written_to_is_named(email_account, settings, tmp_path):
-    (tmp_path / "a file").write_text("")
-    settings.MAIL_DIR = tmp_path / "a file" / "mail"
-    parcel = owed(email_account())
-    deliver(parcel.delivery.connection, parcel)
-    assert type(parcel.problem) is Misconfigured
-    assert parcel.problem.cause == "email.folder"
-    assert parcel.problem.detail == str(settings.MAIL_DIR)
-
-
-# --- Settings -----------------------------------------------------------------------------------
-
-
-def test_the_test_button_names_the_server_and_the_sender(mail, email_account):
-    said = Email(email_account(mail.smtp_port, user="biuro", password="x" * 8)).check()
-    assert said == "Connected to 127.0.0.1; messages are sent from biuro@example.com."
-    assert len(mail.sandbox.mailbox) == 0
-
-
-def test_the_test_button_finds_a_team_address_that_does_not_exist(mail, email_account):
-    mail.sandbox.faults.add("smtp_no_such_mailbox")
-    with pytest.raises(Rejected) as raised:
-        Email(email_account(mail.smtp_port, team_addresses="finanse@example.com")).check()
-    assert raised.value.detail == "finanse@example.com"
-
-
-def test_the_test_button_finds_a_refused_login(mail, email_account):
-    mail.sandbox.faults.add("smtp_auth_refused")
-    with pytest.raises(Misconfigured, match=r"email\.login_refused"):
-        Email(email_account(mail.smtp_port, user="biuro", password="x" * 8)).check()
-
-
-def test_the_test_button_says_where_the_files_go(email_account, settings):
-    assert (
-        Email(email_account()).check() == f"Messages are written to files in {settings.MAIL_DIR}."
-    )
-
-
-def test_the_environment_may_name_the_server(mail, email_account, settings):
-    settings.EMAIL_URL = f"smtp://127.0.0.1:{mail.smtp_port}"
-    parcel = owed(email_account())
-    deliver(parcel.delivery.connection, parcel)
-    assert len(mail.sandbox.mailbox) == 1
-
-
-@pytest.mark.parametrize(
-    ("url", "host", "port", "security", "user", "password"),
-    [
-        ("smtp://mail.example.com", "mail.example.com", 25, "none", "", ""),
-        (
-            "smtp+tls://me:p%40ss@mail.example.com",
-            "mail.example.com",
-            587,
-            "starttls",
-            "me",
-            "p@ss",
-        ),
-        (
-            "smtps://me%40x.pl:p@mail.example.com:2465",
-            "mail.example.com",
-            2465,
-            "tls",
-            "me@x.pl",
-            "p",
-        ),
-    ],
-)
-def test_an_email_url_is_understood(url, host, port, security, user, password):
-    server = server_of(url, "shop.example.com")
-    assert (server.host, server.port, server.security) == (host, port, security)
-    assert (server.user, server.password) == (user, password)
-    assert "p@ss" not in repr(server)
-
-
-@pytest.mark.parametrize("url", ["http://mail.example.com", "smtp://", "mail.example.com"])
-def test_an_email_url_that_means_nothing_says_what_one_looks_like(url):
-    with pytest.raises(ImproperlyConfigured, match=r"smtp\+tls://"):
-        server_of(url, "shop.example.com")
-
-
-def form(**given):
-    standard = {"port": 587, "security": "starttls", "receipt_delay_seconds": 5}
-    return Email.Settings({**standard, "team_language": "pl", **given})
-
-
-def test_the_form_keeps_each_team_address_once():
-    filled = form(team_addresses=" a@example.com \n\nb@example.com\r\na@example.com")
-    assert filled.is_valid(), filled.errors
-    assert filled.cleaned_data["team_addresses"] == "a@example.com\nb@example.com"
-
-
-def test_the_form_refuses_a_team_address_that_is_none():
-    assert "team_addresses" in form(team_addresses="a@example.com\nnobody").errors
-
-
-def test_the_form_refuses_to_send_a_password_in_the_open():
-    given = {"host": "mail.example.com", "user": "me", "security": "none"}
-    assert "security" in form(**given).errors
-    assert "security" not in form(**{**given, "host": "127.0.0.1"}).errors
-    assert "security" not in form(**{**given, "security": "tls"}).errors
-
-
-def test_the_password_is_the_only_secret_and_is_never_shown():
-    secret = [
-        name for name, field in form().fields.items() if hasattr(field.widget, "render_value")
-    ]
-    assert secret == ["password"]
-    assert "hunter2" not in str(form(password="hunter2"))
