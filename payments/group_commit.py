@@ -101,7 +101,8 @@ class GroupCommit:
     async def _write(self, group: list[Waiting]) -> None:
         problem: Exception | None = None
         try:
-            new = await self._written([waiting.row for waiting in group])
+            # In one order everywhere, or two processes with the same events would deadlock.
+            new = await self._written(sorted((waiting.row for waiting in group), key=identity))
         except Unkeepable as bad_row:
             if len(group) > 1:
                 # One of them spoils it for all: each for itself, and only the culprit fails.
@@ -137,6 +138,11 @@ class GroupCommit:
             await self._writer.forget()
             logger.warning("Webhooks could not be kept: %s", error)
             raise NotKept(type(error).__name__) from error
+        except Exception as error:
+            # A fault of ours: those who wait must still hear of it, and the next group must go on.
+            await self._writer.forget()
+            logger.exception("Webhooks could not be kept.")
+            raise NotKept(type(error).__name__) from error
 
 
 def writer_for_this_database() -> Writer:
@@ -164,11 +170,11 @@ class PostgresWriter:
             return await self._write(rows)
 
     async def _write(self, rows: Sequence[Row]) -> int:
-        connection = await self._opened()
-        cursor = connection.cursor()
-        async with connection.pipeline(), connection.transaction():
+        server = await self._opened()
+        cursor = server.cursor()
+        async with server.pipeline(), server.transaction():
             await cursor.executemany(self._sql, rows)
-            await connection.execute(f"NOTIFY {CHANNEL}")
+            await server.execute(f"NOTIFY {CHANNEL}")
         return cursor.rowcount
 
     async def forget(self) -> None:
@@ -267,6 +273,11 @@ def row(account_id: int, notice: Notice, body: str, source: str, now: datetime) 
         received_at,
         *_defaults(),
     )
+
+
+def identity(row: Row) -> Row:
+    """What makes a webhook one of its kind: account and event id."""
+    return row[:2]
 
 
 def insert_sql(placeholder: str) -> str:

@@ -19,7 +19,15 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from payments import webhook_metrics
-from payments.group_commit import CHANNEL, GroupCommit, NotKept, Unkeepable, insert_sql, row
+from payments.group_commit import (
+    CHANNEL,
+    GroupCommit,
+    NotKept,
+    Unkeepable,
+    identity,
+    insert_sql,
+    row,
+)
 from payments.models import InboundWebhook
 from payments.providers import provider_class
 from payments.providers.base import BadPayload, BadSignature, Notice
@@ -45,9 +53,10 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 # How long a text each column of a notice holds.
-LONGEST: dict[str, int] = {
-    name: InboundWebhook._meta.get_field(name).max_length or 0
-    for name in ("external_id", "event_type", "object_id")
+LONGEST = {
+    field.attname: field.max_length or 0
+    for field in InboundWebhook._meta.concrete_fields
+    if field.attname in {"external_id", "event_type", "object_id"}
 }
 
 RETRY_LATER = {"retry-after": str(RETRY_AFTER_SECONDS)}
@@ -209,7 +218,7 @@ def keep(account: ProviderAccount, bodies: Sequence[tuple[Notice, bytes]], sourc
     if not rows:
         return 0
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.executemany(insert_sql("%s"), rows)
+        cursor.executemany(insert_sql("%s"), sorted(rows, key=identity))
         new: int = cursor.rowcount
         if new and connection.vendor == "postgresql":
             cursor.execute(f"NOTIFY {CHANNEL}")

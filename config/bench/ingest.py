@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import psycopg
@@ -23,7 +24,7 @@ from config.bench.outcome import Bar, Figure, Outcome
 from config.bench.payload import stripe_event
 from config.bench.processes import cpu_seconds, free_port, memory_mb, running
 from config.bench.world import ROOT
-from payments.group_commit import insert_sql, row
+from payments.group_commit import Row, insert_sql, row
 from payments.models import InboundWebhook, ProviderAccount
 from payments.providers import provider_class
 
@@ -191,7 +192,7 @@ def _commits_per_second(account: ProviderAccount) -> float:
         return _rate(file.execute, insert_sql("?"), rows)
 
 
-def _rate(execute, sql: str, rows: list[tuple]) -> float:
+def _rate(execute: Callable[[str, Row], object], sql: str, rows: list[Row]) -> float:
     begun_at = time.perf_counter()
     done = 0
     for values in rows:

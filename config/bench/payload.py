@@ -48,8 +48,8 @@ def _template() -> bytes:
             "source": "sklep",
             "campaign": "black-friday-2026/newsletter/wariant-b",
             **{
-                f"cart_line_{number}": f"SKU-{number:04d}; Subskrypcja Pro, miejsce {number}; 1 szt."
-                for number in range(1, 13)
+                f"cart_line_{number}": f"SKU-{number:04d}; Subskrypcja Pro, miejsce {number}"
+                for number in range(1, 17)
             },
         },
         "next_action": None,

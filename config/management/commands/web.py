@@ -14,7 +14,7 @@ from django.db import connections
 from granian.constants import Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
-from granian.server import Server
+from granian.server.mp import MPServer
 
 STOPPED_WITHIN_SECONDS = 15
 HEADER_MILLISECONDS = 10_000
@@ -56,9 +56,9 @@ def make_server(
     processes: int,
     target: str = "config.asgi:application",
     **others: Any,
-) -> Server:
+) -> MPServer:
     """The server, not yet serving. It restarts a web process that dies, and stops gracefully."""
-    return Server(
+    return MPServer(
         target,
         address=host,
         port=port,

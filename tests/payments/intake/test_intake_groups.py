@@ -7,6 +7,8 @@ import pytest
 
 from payments.group_commit import LARGEST_GROUP, GroupCommit, NotKept, SqliteWriter, Unkeepable
 
+ROWS = [("a",), ("b",), ("c",)]
+
 
 class NotedWriter:
     """Remembers the groups that it was given, and fails as told."""
@@ -21,7 +23,7 @@ class NotedWriter:
     async def write(self, rows):
         await self.gate.wait()
         self.groups.append(list(rows))
-        if "bad" in rows:
+        if ("bad",) in rows:
             raise sqlite3.IntegrityError
         if self.failures:
             raise self.failures.pop(0)
@@ -44,7 +46,7 @@ def test_those_that_wait_share_a_transaction_of_at_most_sixty_four():
         writer = NotedWriter()
         writer.gate.clear()
         commits = GroupCommit(writer)
-        waiting = [asyncio.create_task(commits.commit(number)) for number in range(150)]
+        waiting = [asyncio.create_task(commits.commit((number,))) for number in range(150)]
         await asyncio.sleep(0.01)
         assert not any(task.done() for task in waiting)
         writer.gate.set()
@@ -53,7 +55,7 @@ def test_those_that_wait_share_a_transaction_of_at_most_sixty_four():
 
     groups = asyncio.run(story())
 
-    assert [number for group in groups for number in group] == list(range(150))
+    assert [number for group in groups for (number,) in group] == list(range(150))
     assert max(map(len, groups)) == LARGEST_GROUP
     assert len(groups) == 3
 
@@ -61,7 +63,7 @@ def test_those_that_wait_share_a_transaction_of_at_most_sixty_four():
 def test_one_that_cannot_be_stored_does_not_spoil_it_for_the_others():
     async def story():
         commits = GroupCommit(NotedWriter())
-        return await asyncio.gather(*(outcome(commits, row) for row in ("a", "bad", "b")))
+        return await asyncio.gather(*(outcome(commits, row) for row in (("a",), ("bad",), ("b",))))
 
     assert asyncio.run(story()) == ["kept", Unkeepable, "kept"]
 
@@ -72,14 +74,15 @@ def test_one_that_cannot_be_stored_does_not_spoil_it_for_the_others():
         sqlite3.OperationalError("database is locked"),
         sqlite3.OperationalError("database or disk is full"),
         OSError("connection reset"),
+        TypeError("a fault of ours"),
     ],
 )
 def test_after_trouble_those_waiting_are_told_and_the_next_ones_are_kept(failure):
     async def story():
         writer = NotedWriter(failure)
         commits = GroupCommit(writer)
-        first = await asyncio.gather(*(outcome(commits, row) for row in "abc"))
-        return first, await outcome(commits, "d"), writer.forgotten
+        first = await asyncio.gather(*(outcome(commits, row) for row in ROWS))
+        return first, await outcome(commits, ("d",)), writer.forgotten
 
     first, then, forgotten = asyncio.run(story())
 
@@ -88,19 +91,29 @@ def test_after_trouble_those_waiting_are_told_and_the_next_ones_are_kept(failure
     assert forgotten == 1
 
 
+def test_a_group_is_written_in_the_order_of_the_ids_whoever_came_first():
+    async def story():
+        writer = NotedWriter()
+        commits = GroupCommit(writer)
+        await asyncio.gather(*(commits.commit(row) for row in reversed(ROWS)))
+        return writer.groups
+
+    assert asyncio.run(story()) == [ROWS]
+
+
 def test_a_sender_that_stopped_waiting_does_not_disturb_the_group():
     async def story():
         writer = NotedWriter()
         writer.gate.clear()
         commits = GroupCommit(writer)
-        gone, stays = (asyncio.create_task(commits.commit(row)) for row in "ab")
+        gone, stays = (asyncio.create_task(commits.commit(row)) for row in ROWS[:2])
         await asyncio.sleep(0.01)
         gone.cancel()
         writer.gate.set()
         await stays
         return writer.groups
 
-    assert asyncio.run(story()) == [["a", "b"]]
+    assert asyncio.run(story()) == [ROWS[:2]]
 
 
 def test_a_full_disk_refuses_whole_groups_and_leaves_the_table_sound(tmp_path):
