@@ -263,16 +263,20 @@ class Crm(Connector):
         try:
             self._bring_changed(kind, changed, lines)
         except Problem as problem:
+            self._keep(changed)
             if _left_nothing(problem):
                 self._unmark(changed)
             raise
-        finally:
-            for draft in changed:
-                if draft.is_touched and not draft.problem:
-                    records.in_step(draft.record, {**draft.record.sent, **draft.content})
-            records.keep([draft.record for draft in changed])
+        self._keep(changed)
         self._unmark([draft for draft in changed if draft.problem and _left_nothing(draft.problem)])
         reach(f"crm.{kind}_saved")
+
+    def _keep(self, drafts: Sequence[Draft]) -> None:
+        """Write down the ids that are known now, and what stands there."""
+        for draft in drafts:
+            if draft.is_touched and not draft.problem:
+                records.in_step(draft.record, {**draft.record.sent, **draft.content})
+        records.keep([draft.record for draft in drafts])
 
     def _unmark(self, drafts: Iterable[Draft]) -> None:
         """This try created nothing. What an earlier one may have created stays marked."""

@@ -194,9 +194,9 @@ class HubSpot(Crm):
         self._batches.create(OBJECTS[DEAL], first)
         for draft in first:
             if _failed_as(draft, GONE):
-                # The contact to tie it to is gone; the deal need not suffer for it.
-                draft.problem, draft.contact_id = None, ""
-                self._batches.create(OBJECTS[DEAL], [draft])
+                # The contact to tie it to is gone, which is found out and healed by tying.
+                draft.problem = None
+                self._batches.create(OBJECTS[DEAL], [draft], is_tied=False)
         again = [
             draft for draft in drafts if draft not in first or isinstance(draft.problem, Taken)
         ]

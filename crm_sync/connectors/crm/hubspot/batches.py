@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from crm_sync import records
 from crm_sync.connectors.base import Problem, Rejected, RetryLater
 from crm_sync.connectors.crm.hubspot import errors
+from crm_sync.connectors.crm.hubspot.fields import OWN_KEY
 from payments.outbound import BadAnswer
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ TIE = "/crm/associations/2026-09/deals/contacts/batch/create"
 # https://developers.hubspot.com/docs/api-reference/crm-associations-v4/guide
 DEAL_TO_CONTACT = {"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": 3}
 TRACE = "objectWriteTraceId"
+# Properties whose value no two records share: our key, or the text with the provider's id.
+TELLING = (*OWN_KEY.values(), "description")
 
 
 class Batches:
@@ -63,19 +66,19 @@ class Batches:
             raise self.problem(answer)
         return rows
 
-    def create(self, word: str, drafts: Sequence[Draft]) -> None:
-        """New records; a deal comes tied to its contact."""
+    def create(self, word: str, drafts: Sequence[Draft], *, is_tied: bool = True) -> None:
+        """New records; a deal comes tied to its contact unless `is_tied` says otherwise."""
 
         def as_input(draft: Draft) -> dict[str, Any]:
             ties = [{"to": {"id": draft.contact_id}, "types": [DEAL_TO_CONTACT]}]
             return {
                 "properties": draft.values,
-                "associations": ties if draft.contact_id else [],
+                "associations": ties if is_tied and draft.contact_id else [],
             }
 
         self._write(f"{ROOT}/{word}/batch/create", drafts, as_input)
         for draft in drafts:
-            draft.is_tied = bool(draft.contact_id) and not draft.problem
+            draft.is_tied = is_tied and bool(draft.contact_id) and not draft.problem
 
     def upsert(
         self,
@@ -233,14 +236,18 @@ def _names_of(row: dict[str, Any]) -> set[str]:
 
 
 def _pick(rows: list[dict[str, Any]], sent: dict[str, Any]) -> dict[str, Any] | None:
-    """The row of an input that came back without its trace id: by id or by unique value."""
+    """The row of an input that came back without its trace id: by id, or by what tells it apart."""
     wanted = str(sent.get("id", "")).lower()
+    given = sent.get("properties") or {}
+    telling = next((name for name in TELLING if given.get(name)), "")
     for row in rows:
-        properties = row.get("properties") or {}
-        value = str(properties.get(sent.get("idProperty", "")) or "").lower()
-        if wanted and wanted in (str(row["id"]), value):
+        has = row.get("properties") or {}
+        by_property = str(has.get(sent.get("idProperty", "")) or "").lower()
+        if wanted and wanted in (str(row["id"]), by_property):
             return row
-    return rows[0] if len(rows) == 1 and not wanted else None
+        if not wanted and telling and has.get(telling) == given[telling]:
+            return row
+    return None
 
 
 def _answers(entry: dict[str, Any], sent: dict[str, Any]) -> bool:
