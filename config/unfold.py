@@ -84,7 +84,6 @@ UNFOLD: dict[str, Any] = {
     "SHOW_LANGUAGES": True,
     "SHOW_BACK_BUTTON": False,
     "ENVIRONMENT": "config.unfold.environment",
-    "COMMAND": {"search_models": ["payments.payment", "payments.customer"], "show_history": False},
     "SIDEBAR": {
         "show_search": True,
         "show_all_applications": False,

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest, HttpResponse
 
-FIXED = ("provider", "slug", "livemode")
+FIXED = ("provider", "slug", "mode")
 
 
 def _secret_field(label: Any, help_text: Any) -> forms.CharField:
@@ -143,8 +143,9 @@ class ProviderAccountAdmin(FinanceAdmin):
         if obj is not None and not self.has_change_permission(request, obj):
             facts = ("label", "provider", "key_state", "endpoint_state", "state", "time_zone")
             return ((None, {"fields": (*facts, "language", "external_id", "created_at")}),)
+        mode = "livemode" if obj is None else "mode"
         return (
-            (None, {"fields": ("provider", "label", "slug", "livemode", "is_active")}),
+            (None, {"fields": ("provider", "label", "slug", mode, "is_active")}),
             (_("Keys"), {"fields": ("new_api_key", "new_webhook_secret")}),
             (_("Time and language"), {"fields": ("time_zone", "language")}),
             (
