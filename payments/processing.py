@@ -70,31 +70,29 @@ class Desk:
 
     def work(self, limit: int = BATCH) -> int:
         """Claim and settle what can be; answers how many webhooks were taken or settled."""
-        done = self._collect()
+        done = self.collect()
         if limit <= 0 or len(self.questions) >= MOST_QUESTIONS:
             return done
         claimed = claim(limit)
         for webhook in claimed:
-            try:
-                gathered = provider_for(webhook.account).gather(webhook, may_call=False)
-            except CallsNeeded:
-                self._ask(webhook)
-            except Exception as problem:
-                settle_problem(webhook, problem)
-            else:
-                finish(webhook, gathered)
+            self.take(webhook)
             if self.questions:
-                self._collect()
+                self.collect()
         return done + len(claimed)
 
-    def _ask(self, webhook: InboundWebhook) -> None:
-        account = webhook.account
-        if account.paused_until and account.paused_until > timezone.now():
-            postpone(webhook, account.paused_until, account.paused_reason, burns_try=False)
-            return
-        self.questions[self.pool.submit(_gather_with_calls, webhook)] = webhook
+    def take(self, webhook: InboundWebhook) -> None:
+        """Settle a claimed webhook at once, or ask the provider about it."""
+        try:
+            gathered = provider_for(webhook.account).gather(webhook, may_call=False)
+        except CallsNeeded:
+            self._ask(webhook)
+        except Exception as problem:
+            settle_problem(webhook, problem)
+        else:
+            finish(webhook, gathered)
 
-    def _collect(self) -> int:
+    def collect(self) -> int:
+        """Settle what the provider has answered; answers how many."""
         answered = [future for future in self.questions if future.done()]
         for future in answered:
             webhook = self.questions.pop(future)
@@ -104,6 +102,13 @@ class Desk:
             else:
                 settle_problem(webhook, problem)
         return len(answered)
+
+    def _ask(self, webhook: InboundWebhook) -> None:
+        account = webhook.account
+        if account.paused_until and account.paused_until > timezone.now():
+            postpone(webhook, account.paused_until, account.paused_reason, burns_try=False)
+            return
+        self.questions[self.pool.submit(_gather_with_calls, webhook)] = webhook
 
 
 def _gather_with_calls(webhook: InboundWebhook) -> Any:

@@ -30,13 +30,16 @@ def main() -> None:
     url, key, account_id, file = sys.argv[1:]
     stripe.api_base = url
     stripe.default_http_client = None
-    owner = Account.objects.create(id=account_id, livemode=False, stripe_data={})
+    owner, _ = Account.objects.get_or_create(id=account_id, defaults={"stripe_data": {}})
+    # What our own mirror keeps in place of a key would be used instead.
+    APIKey.objects.all().delete()
     APIKey.objects.create(secret=key, livemode=False, djstripe_owner_account=owner, type="secret")
     endpoint = WebhookEndpoint.objects.create(
         id="we_peer",
         livemode=False,
         secret=SECRET,
         url="https://example.com/",
+        enabled_events=["*"],
         djstripe_owner_account=owner,
     )
     view = ProcessWebhookView.as_view()

@@ -197,7 +197,7 @@ def _peer(root: str, events: list[dict]) -> dict[str, float]:
         ],
         cwd=ROOT,
         check=True,
-        capture_output=True,
+        stdout=subprocess.PIPE,
         text=True,
     )
     medians: dict[str, float] = json.loads(answer.stdout.splitlines()[-1])
