@@ -19,7 +19,7 @@ from crm_sync.models import Connection, FieldMapping
 from crm_sync.source_fields import SOURCE_FIELDS, TEXT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 SETTING = "setting-"
 # The id of the <datalist> that a page with mapping lines carries.
@@ -32,6 +32,12 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]  # generic for 
 
     settings_class: ClassVar[type[forms.Form]]
     secret_names: ClassVar[frozenset[str]]
+
+    forgotten = forms.MultipleChoiceField(
+        label=gettext_lazy("Forget these stored values"),
+        required=False,
+        widget=widgets.UnfoldAdminCheckboxSelectMultipleWidget,
+    )
 
     class Meta:
         model = Connection
@@ -56,6 +62,9 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]  # generic for 
                     field.help_text = KEPT
             elif name in self.instance.options:
                 field.initial = self.instance.options[name]
+        self.fields["forgotten"].choices = forgettable(  # type: ignore[attr-defined]
+            self.settings_class, self.instance.secrets
+        )
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or {}
@@ -69,10 +78,10 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]  # generic for 
 
     def _clean_settings(self, values: Mapping[str, Any]) -> None:
         """Let the system's own form see its values together, as it would alone."""
+        forgotten = values.get("forgotten", ())
         together = self.settings_class(
             {
-                name: self.data.get(self.add_prefix(SETTING + name))
-                or self.instance.secrets.get(name)
+                name: self._posted(name) or self._stored(name, forgotten)
                 if name in self.secret_names
                 else self._posted(name)
                 for name in self.settings_class.base_fields
@@ -89,7 +98,11 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]  # generic for 
             self.data, self.files, self.add_prefix(SETTING + name)
         )
 
+    def _stored(self, name: str, forgotten: Collection[str]) -> Any:
+        return "" if name in forgotten else self.instance.secrets.get(name)
+
     def save(self, commit: bool = True) -> Connection:
+        """Write what was asked for and nothing else: workers move the rest of the row meanwhile."""
         connection = self.instance
         given = {
             name: self.cleaned_data[SETTING + name] for name in self.settings_class.base_fields
@@ -97,9 +110,16 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]  # generic for 
         new_secrets = {
             name: value for name, value in given.items() if name in self.secret_names and value
         }
-        connection.secrets = {**connection.secrets, **new_secrets}
+        forgotten = set(self.cleaned_data["forgotten"]) - set(new_secrets)
+        # A worker may have renewed an access token since the page was opened.
+        row = Connection.objects.select_for_update().filter(pk=connection.pk).first()
+        kept = row.secrets if row else {}
+        connection.secrets = {
+            **{name: value for name, value in kept.items() if name not in forgotten},
+            **new_secrets,
+        }
         connection.options = {
-            **connection.options,
+            **(row.options if row else {}),
             **{name: value for name, value in given.items() if name not in self.secret_names},
         }
         saved: Connection = super().save(commit)
@@ -111,15 +131,26 @@ def connection_form(slug: str) -> type[ConnectionForm]:
     settings_class = connector_class(slug).Settings
     fields = {SETTING + name: dressed(field) for name, field in settings_class().fields.items()}
     secret_names = frozenset(
-        name
-        for name, field in settings_class.base_fields.items()
-        if isinstance(field.widget, forms.PasswordInput)
+        name for name, field in settings_class.base_fields.items() if _is_secret(field)
     )
     return type(
         f"{slug.title()}ConnectionForm",
         (ConnectionForm,),
         {**fields, "settings_class": settings_class, "secret_names": secret_names},
     )
+
+
+def forgettable(settings_class: type[forms.Form], secrets: Mapping[str, Any]) -> list[Any]:
+    """Stored secrets that the system can do without: name and label."""
+    return [
+        (name, field.label)
+        for name, field in settings_class.base_fields.items()
+        if _is_secret(field) and not field.required and secrets.get(name)
+    ]
+
+
+def _is_secret(field: forms.Field) -> bool:
+    return isinstance(field.widget, forms.PasswordInput)
 
 
 def dressed(field: forms.Field) -> forms.Field:

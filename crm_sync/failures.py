@@ -14,7 +14,6 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self
 
 from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 from django.db import transaction
 from django.db.models import (
     Case,
@@ -37,10 +36,11 @@ from django.utils.translation import gettext as _
 
 from crm_sync import deliveries, records
 from crm_sync.models import BulkRetry, Connection, Delivery
-from payments import audit
+from payments import audit, customers
 from payments.events import CUSTOMER_UPDATED, record
 from payments.models import Customer, CustomerIdentity
 from payments.money import Money, exponent
+from payments.texts import clean_email
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -172,7 +172,8 @@ class Group:
 
 def open_count() -> int:
     """How many deliveries wait for a person; stops counting at BADGE_LIMIT + 1. One query."""
-    return Delivery.objects.filter(state__in=Delivery.FAILED)[: BADGE_LIMIT + 1].count()
+    failed = Delivery.objects.filter(state__in=Delivery.FAILED).order_by()
+    return failed[: BADGE_LIMIT + 1].count()
 
 
 def groups(which: Which | None = None) -> list[Group]:
@@ -198,7 +199,7 @@ def groups(which: Which | None = None) -> list[Group]:
     ):
         previews.setdefault(tuple(getattr(delivery, name) for name in key), []).append(delivery)
 
-    connections = Connection.objects.in_bulk({card[0] for card in cards})
+    connections = Connection.objects.defer("secrets").in_bulk({card[0] for card in cards})
     found = [
         _group(which, connections[card[0]], card, rows_of_card, previews.get(card, []))
         for card, rows_of_card in cards.items()
@@ -347,21 +348,22 @@ def correct_email(
 ) -> int:
     """Give `customer` the right address and retry what failed for them; answers how many.
 
-    The former address stays as one of the customer's identities. Raises ValidationError when the
-    address is none, or belongs to somebody else.
+    Raises ValidationError when the address is none, or belongs to somebody else: two payers would
+    become one, which a slip of the finger must not do.
     """
-    address = email.strip()
-    validate_email(address)
+    address = clean_email(email)
+    if not address:
+        raise ValidationError(_("This is not an e-mail address."))
     with transaction.atomic():
-        customer = Customer.objects.select_for_update().get(pk=customer.pk)
+        owner = _owner_of(address, customer)
+        if owner is not None:
+            raise ValidationError(
+                _("%(email)s belongs to another customer: %(customer)s."),
+                params={"email": address, "customer": owner},
+            )
         former = customer.email
-        _add_email(customer, address)
-        if former:
-            _add_email(customer, former)
+        customer = customers.correct_email(customer, address)
         now = timezone.now()
-        customer.email = address
-        customer.email_corrected_at = now
-        customer.save(update_fields=["email", "email_corrected_at", "updated_at"])
         record(
             CUSTOMER_UPDATED,
             f"customer:{customer.pk}:email:{now.isoformat()}",
@@ -374,18 +376,13 @@ def correct_email(
     return retry(failed, by, request)
 
 
-def _add_email(customer: Customer, address: str) -> None:
-    identity, _is_new = CustomerIdentity.objects.get_or_create(
-        livemode=customer.livemode,
-        kind=CustomerIdentity.Kind.EMAIL,
-        value=address.lower(),
-        defaults={"customer": customer},
+def _owner_of(address: str, customer: Customer) -> Customer | None:
+    """The customer of the same mode who is known by this address and is not `customer`."""
+    known = CustomerIdentity.objects.filter(
+        livemode=customer.livemode, kind=CustomerIdentity.Kind.EMAIL, value=address
     )
-    if identity.customer_id != customer.pk:
-        raise ValidationError(
-            _("%(email)s belongs to another customer: %(customer)s."),
-            params={"email": address, "customer": identity.customer},
-        )
+    identity = known.exclude(customer=customer).select_related("customer").first()
+    return identity.customer if identity else None
 
 
 def _retry(chosen: QuerySet[Delivery]) -> int:

@@ -27,7 +27,7 @@ class WhichForm(forms.Form):
     """Narrow down which failed deliveries are meant. Its values are a `Which`."""
 
     connection = forms.ModelChoiceField(
-        Connection.objects.all(),
+        Connection.objects.defer("secrets"),
         label=_("Connection"),
         required=False,
         widget=widgets.UnfoldAdminSelectWidget,

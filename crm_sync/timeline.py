@@ -52,6 +52,7 @@ def steps(payment: Payment) -> Iterator[Step]:
     deliveries = (
         Delivery.objects.filter(payment=payment)
         .select_related("connection", "ignored_by")
+        .defer("connection__secrets")
         .prefetch_related(Prefetch("log", Attempt.objects.order_by("started_at", "pk")))
         .order_by("pk")
     )

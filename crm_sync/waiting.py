@@ -44,7 +44,8 @@ def held() -> list[Held]:
     stopped = Q(is_enabled=False) | (
         ~Q(paused_reason="") & (Q(paused_until=None) | Q(paused_until__gt=timezone.now()))
     )
-    waiting = Connection.objects.filter(stopped).annotate(waiting=waiting_up_to_limit())
+    stopped_ones = Connection.objects.defer("secrets").filter(stopped)
+    waiting = stopped_ones.annotate(waiting=waiting_up_to_limit())
     return [
         Held(connection, connection.waiting)
         for connection in waiting.order_by("-waiting", "label")
@@ -61,7 +62,9 @@ def retrying() -> list[Retrying]:
         .annotate(count=Count("pk"), next_at=Min("due_at"), last_at=Max("due_at"))
         .order_by("next_at")
     )
-    connections = Connection.objects.in_bulk({row["connection_id"] for row in rows})
+    connections = Connection.objects.defer("secrets").in_bulk(
+        {row["connection_id"] for row in rows}
+    )
     return [
         Retrying(
             connection, row["cause"], row["count"], next_at=row["next_at"], last_at=row["last_at"]

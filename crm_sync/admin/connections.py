@@ -17,7 +17,7 @@ from unfold.admin import ModelAdmin
 from crm_sync import deliveries, mappings, waiting, wording
 from crm_sync.admin.mappings import FieldMappingInline, new_version, source_list
 from crm_sync.admin.pages import Link, back, back_url, badge, may, page, require, rights, say
-from crm_sync.connection_forms import SETTING, ConnectionForm, connection_form
+from crm_sync.connection_forms import SETTING, ConnectionForm, connection_form, forgettable
 from crm_sync.connectors import CONNECTORS, connector_class
 from crm_sync.connectors.base import Problem
 from crm_sync.models import Connection
@@ -67,6 +67,7 @@ class ConnectionAdmin(ModelAdmin):
         return (
             super()
             .get_queryset(request)
+            .defer("secrets")
             .annotate(
                 waiting_count=waiting.waiting_up_to_limit(),
                 failing_count=waiting.failed_up_to_limit(),
@@ -121,7 +122,7 @@ class ConnectionAdmin(ModelAdmin):
         names = [SETTING + name for name in connector_class(slug).Settings.base_fields]
         return [
             (None, {"fields": common}),
-            (system_name(slug), {"fields": names}),
+            (system_name(slug), {"fields": (*names, *_forgettable(slug, obj))}),
             (_("Pace and address"), {"fields": more, "classes": ["collapse"]}),
         ]
 
@@ -175,7 +176,10 @@ class ConnectionAdmin(ModelAdmin):
     ) -> None:
         if not change:
             obj.connector = _slug(request, None)
-        super().save_model(request, obj, form, change)
+        if change:
+            obj.save(update_fields=[*ConnectionForm.Meta.fields, "secrets", "options"])
+        else:
+            obj.save()
         changed = [name.removeprefix(SETTING) for name in form.changed_data]
         audit.note(
             request, "connection.changed" if change else "connection.added", obj, fields=changed
@@ -310,6 +314,12 @@ def system_name(slug: str) -> str:
 
 def _slug(request: HttpRequest, obj: Connection | None) -> str:
     return obj.connector if obj is not None else str(request.GET.get("connector", ""))
+
+
+def _forgettable(slug: str, obj: Connection | None) -> tuple[str, ...]:
+    """The form's field for stored values that may go, where there are any."""
+    stored = forgettable(connector_class(slug).Settings, obj.secrets if obj else {})
+    return ("forgotten",) if stored else ()
 
 
 def _count_link(count: int, url: str) -> Link | str:

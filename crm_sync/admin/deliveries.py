@@ -13,13 +13,14 @@ from crm_sync import wording
 from crm_sync.admin.actions import DeliveryActions
 from crm_sync.admin.inbox import InboxPages
 from crm_sync.admin.pages import badge, rights
-from crm_sync.models import Delivery, ExternalRecord
+from crm_sync.models import Connection, Delivery, ExternalRecord
 from crm_sync.wording import explain
 from payments.admin.base import Badge, Fact, FinanceAdmin, duration, moment, page_of, precise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from django.db.models import QuerySet
     from django.http import HttpRequest, HttpResponse
     from django.urls import URLPattern
 
@@ -36,11 +37,20 @@ OUTCOME_TONES: dict[str, wording.Tone] = {
 }
 
 
+class ByConnection(admin.RelatedFieldListFilter):
+    """The connections by name, without opening what else their rows hold."""
+
+    def field_choices(
+        self, field: Any, request: HttpRequest, model_admin: Any
+    ) -> list[tuple[str, str]]:
+        return [(str(pk), label) for pk, label in Connection.objects.values_list("pk", "label")]
+
+
 @admin.register(Delivery)
 class DeliveryAdmin(InboxPages, DeliveryActions, FinanceAdmin):
     list_display = ("what", "payer", "money_text", "connection", "standing", "planned")
     list_display_links = ("what",)
-    list_filter = ("state", "connection", "is_history")
+    list_filter = ("state", ("connection", ByConnection), "is_history")
     list_select_related = ("connection", "payment", "customer")
     detail_select_related = ("connection", "payment", "customer", "event", "ignored_by")
     search_ids = ("payment__external_id",)
@@ -95,6 +105,9 @@ class DeliveryAdmin(InboxPages, DeliveryActions, FinanceAdmin):
     @admin.display(description=_("tries"))
     def tries(self, delivery: Delivery) -> str:
         return str(delivery.attempts)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Delivery]:
+        return super().get_queryset(request).defer("connection__secrets")
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view

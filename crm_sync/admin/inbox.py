@@ -31,16 +31,6 @@ CARDS_ON_A_PAGE = 20
 ROWS_ON_A_PAGE = 25
 
 
-def failures_badge(request: HttpRequest) -> str:
-    """For the sidebar: how many deliveries need a person. One bounded query."""
-    if not may(request, "view_delivery"):
-        return ""
-    count = failures.open_count()
-    if count > failures.BADGE_LIMIT:
-        return f"{failures.BADGE_LIMIT}+"
-    return str(count) if count else ""
-
-
 @dataclass(frozen=True, slots=True)
 class Fix:
     """Where the cause of a failure is mended. `kind` is a cause's `fix`."""
@@ -142,6 +132,7 @@ class InboxPages:
         found = (
             which.deliveries()
             .select_related("payment", "customer", "connection")
+            .defer("connection__secrets")
             .order_by("-failed_at", "-pk")
         )
         rows = BoundedPaginator(found, ROWS_ON_A_PAGE).get_page(request.GET.get("page"))

@@ -230,7 +230,7 @@ def test_a_corrected_address_is_kept_beside_the_former_one_and_retries_what_fail
     anna.refresh_from_db()
     failed.refresh_from_db()
     other.refresh_from_db()
-    assert anna.email == "Anna@example.com"
+    assert anna.email == "anna@example.com"
     assert anna.email_corrected_at
     assert set(CustomerIdentity.objects.filter(customer=anna).values_list("value", flat=True)) == {
         "anna@exmaple.com",
