@@ -74,14 +74,14 @@ class Provider:
 
     slug: ClassVar[str]
     label: ClassVar[str]
+    # What `history` can bring, in the order that satisfies the objects' references.
+    history_kinds: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, account: ProviderAccount) -> None:
         self.account = account
 
     @staticmethod
-    def verify(
-        body: bytes, headers: Mapping[str, str], secrets: Sequence[str], now: float
-    ) -> None:
+    def verify(body: bytes, headers: Mapping[str, str], secrets: Sequence[str], now: float) -> None:
         """Raise BadSignature unless one of `secrets` signed exactly these bytes around `now`.
 
         Pure and quick; `headers` have lower-case names, `now` is unix seconds.
@@ -124,7 +124,9 @@ class Provider:
         """Create or adopt this account's endpoint for `url`; answers its id. Safe to repeat."""
         raise NotImplementedError
 
-    def events_since(self, position: dict[str, Any]) -> Iterator[tuple[list[bytes], dict[str, Any]]]:
+    def events_since(
+        self, position: dict[str, Any]
+    ) -> Iterator[tuple[list[bytes], dict[str, Any]]]:
         """Pages of raw events (as webhooks would have brought them) after `position`, oldest
         first, each with the position that follows it."""
         raise NotImplementedError

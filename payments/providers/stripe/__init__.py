@@ -12,7 +12,7 @@ import orjson
 
 from payments.providers.base import HistoryPage, Provider
 from payments.providers.stripe import signature
-from payments.providers.stripe.event_types import IS_HANDLED
+from payments.providers.stripe.event_types import HISTORY_KINDS, IS_HANDLED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +28,7 @@ class Stripe(Provider):
 
     slug: ClassVar[str] = "stripe"
     label: ClassVar[str] = "Stripe"
+    history_kinds: ClassVar[tuple[str, ...]] = HISTORY_KINDS
 
     @staticmethod
     def verify(body: bytes, headers: Mapping[str, str], secrets: Sequence[str], now: float) -> None:

@@ -48,20 +48,18 @@ class Ledger:
             raise CallsNeeded(snapshot.id)
         payout: Payout = row
         status = objects.payout_columns(snapshot.object)["status"]
-        facts = {
+        facts: Json = {
             "payout": payout.external_id,
             "amount_minor": payout.amount_minor,
             "currency": payout.currency,
         }
         if status == Payout.Status.PAID or snapshot.event_type == "payout.paid":
-            self.cause.record(events.PAYOUT_PAID, f"payout:{payout.pk}", **facts)
+            self.cause.record(events.PAYOUT_PAID, f"payout:{payout.pk}", facts=facts)
         if status == Payout.Status.FAILED:
             self.cause.record(
                 events.PAYOUT_FAILED,
                 f"payout:{payout.pk}",
-                code=payout.failure_code,
-                reason=payout.failure_reason,
-                **facts,
+                facts={**facts, "code": payout.failure_code, "reason": payout.failure_reason},
             )
         return payout, found
 
@@ -110,7 +108,11 @@ class Ledger:
 
     def give_fees(self, lines: Iterable[BalanceTransaction]) -> int:
         """Write the fee of each charge's line onto its payment; answers how many got one."""
-        by_payment = {line.payment_id: line for line in lines if line.kind in CHARGES}
+        by_payment = {
+            line.payment_id: line
+            for line in lines
+            if line.kind in CHARGES and line.payment_id is not None
+        }
         rows = list(
             Payment.objects.filter(pk__in=by_payment, fee_minor__isnull=True).select_for_update()
         )
@@ -133,7 +135,7 @@ class Ledger:
                 events.PAYMENT_UPDATED,
                 f"payment:{payment.pk}:fee",
                 payment=payment,
-                changed=["fee_minor", "net_minor", "settlement_currency"],
+                facts={"changed": ["fee_minor", "net_minor", "settlement_currency"]},
             )
         return len(rows)
 

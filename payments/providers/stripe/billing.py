@@ -20,7 +20,7 @@ from payments.providers.stripe import objects, products
 from payments.providers.stripe.products import id_of
 from payments.providers.stripe.rows import put
 from payments.providers.stripe.snapshots import Snapshot, Verdict
-from payments.texts import clean_email
+from payments.texts import clean, clean_email
 
 if TYPE_CHECKING:
     from payments.models import ProviderAccount
@@ -60,7 +60,7 @@ class Billing:
         items = products.subscription_items(snapshot.object)
         names = [
             self.names.get(id_of(item["price"].get("product")), "")
-            or products.clean(item["price"].get("nickname"), 500)
+            or clean(item["price"].get("nickname"), 500)
             for item in items
         ]
         customer = self._customer(snapshot.object)
@@ -80,7 +80,8 @@ class Billing:
 
     def _seen(self, key: str) -> Json | None:
         rows = Subscription.objects.filter(account=self.account, external_id=key)
-        return rows.values(*VISIBLE).first()
+        found: Json | None = rows.values(*VISIBLE).first()
+        return found
 
     def _items(self, row: Subscription, items: list[Json], names: list[str]) -> None:
         known = {item.external_id: item for item in row.items.all()}
@@ -108,7 +109,7 @@ class Billing:
                 subject,
                 customer=customer,
                 occurred_at=row.started_at,
-                **facts,
+                facts=facts,
             )
         if status == Subscription.Status.CANCELED:
             ended = self.cause.record(
@@ -116,7 +117,7 @@ class Billing:
                 subject,
                 customer=customer,
                 occurred_at=row.ended_at,
-                **facts,
+                facts=facts,
             )
         if started or ended or before is None or before["status"] in NOT_STARTED:
             return
@@ -126,8 +127,7 @@ class Billing:
                 events.SUBSCRIPTION_UPDATED,
                 f"{subject}:{self.cause.key}",
                 customer=customer,
-                changed=changed,
-                **facts,
+                facts={**facts, "changed": changed},
             )
 
     def invoice(self, snapshot: Snapshot) -> None:
@@ -170,7 +170,7 @@ class Billing:
         customer: Customer | None,
         subscription: Subscription | None,
     ) -> None:
-        facts = {
+        facts: Json = {
             "invoice": row.external_id,
             "number": row.number,
             "amount_minor": row.amount_due_minor,
@@ -178,15 +178,14 @@ class Billing:
         }
         subject = f"provider_invoice:{row.pk}"
         if snapshot.event_type == "invoice.overdue":
-            self.cause.record(events.INVOICE_OVERDUE, subject, customer=customer, **facts)
+            self.cause.record(events.INVOICE_OVERDUE, subject, customer=customer, facts=facts)
         elif snapshot.event_type == "invoice.payment_failed":
             attempt = objects.invoice_columns(snapshot.object)["attempt_count"]
             self.cause.record(
                 events.INVOICE_PAYMENT_FAILED,
                 f"{subject}:{attempt}",
                 customer=customer,
-                attempt=attempt,
-                **facts,
+                facts={**facts, "attempt": attempt},
             )
         is_renewal = row.billing_reason == "subscription_cycle"
         if subscription and is_renewal and row.status == ProviderInvoice.Status.PAID:
@@ -195,8 +194,7 @@ class Billing:
                 f"subscription:{subscription.pk}:{row.external_id}",
                 customer=customer,
                 occurred_at=row.paid_at,
-                subscription=subscription.external_id,
-                **facts,
+                facts={**facts, "subscription": subscription.external_id},
             )
 
     def _upcoming(self, snapshot: Snapshot, subscription: Subscription | None) -> None:
@@ -226,10 +224,12 @@ class Billing:
             events.RENEWAL_UPCOMING,
             f"subscription:{subscription.pk}:{due}",
             customer=subscription.customer,
-            subscription=subscription.external_id,
-            due_at=objects.moment(due).isoformat(),
-            amount_minor=row.amount_minor,
-            currency=row.currency,
+            facts={
+                "subscription": subscription.external_id,
+                "due_at": objects.moment(due).isoformat(),
+                "amount_minor": row.amount_minor,
+                "currency": row.currency,
+            },
         )
 
     def _subscription(self, invoice: Json) -> Subscription | None:

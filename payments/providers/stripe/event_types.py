@@ -1,4 +1,7 @@
-"""Which of Stripe's events we listen to. Everything else is kept and marked ignored."""
+"""Which of Stripe's events we listen to, and which kinds of objects its history has.
+
+Every other event is kept and marked ignored.
+"""
 
 from __future__ import annotations
 
@@ -64,3 +67,18 @@ HANDLED = (
 )
 
 IS_HANDLED = frozenset(HANDLED)
+
+# In the order that satisfies their references.
+HISTORY_KINDS = (
+    "customers",
+    "products",
+    "prices",
+    "subscriptions",
+    "invoices",
+    "payment_intents",
+    "charges",
+    "refunds",
+    "disputes",
+    "payouts",
+    "balance_transactions",
+)

@@ -30,7 +30,8 @@ from payments.providers.stripe.products import id_of
 from payments.providers.stripe.snapshots import Snapshot, Stamp, Verdict, verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+    from datetime import datetime
 
     from payments.models import ProviderAccount
 
@@ -77,10 +78,19 @@ class Gathered:
 class Gathering:
     """One event, or one object of the past, being understood."""
 
-    def __init__(self, account: ProviderAccount, api: Api, *, occurred_at: Any = None) -> None:
+    def __init__(
+        self,
+        account: ProviderAccount,
+        api: Api,
+        *,
+        occurred_at: datetime | None = None,
+        links: dict[str, list[Json]] | None = None,
+    ) -> None:
+        """`links`: invoice payments that are known already, by payment intent."""
         self.account = account
         self.api = api
-        self.is_fresh = bool(occurred_at) and timezone.now() - occurred_at < FRESH
+        self.links = links or {}
+        self.is_fresh = occurred_at is not None and timezone.now() - occurred_at < FRESH
         self.found = Gathered()
 
     def gather(self, snapshot: Snapshot) -> Gathered:
@@ -95,6 +105,7 @@ class Gathering:
     # Payments
 
     def intent(self, snapshot: Snapshot) -> None:
+        self._take_links(self.links.get(snapshot.id, ()), snapshot.stamp)
         self._payment(snapshot.id, self._unfolded(snapshot))
 
     def charge(self, snapshot: Snapshot) -> None:
@@ -126,8 +137,10 @@ class Gathering:
         Answers the payment's parts as they will be.
         """
         stamp = stamp or snapshots[0].stamp
-        row = Payment.objects.filter(account=self.account, external_id=key).first()
-        picture: Json = row.parts if row else {}
+        rows = Payment.objects.filter(account=self.account, external_id=key)
+        row = next(iter(rows.order_by().values_list("parts", "invoice_id")), None)
+        picture: Json = row[0] if row else {}
+        is_invoiced = bool(row and row[1])
         for snapshot in snapshots:
             picture = self._absorbed(picture, snapshot)
         if parts.INTENT not in picture and parts.CHARGE not in picture:
@@ -139,7 +152,7 @@ class Gathering:
             return picture
         if parts.CHARGE not in picture and self._must_know_charge(picture):
             picture = self._fetched_into(picture, key, stamp)
-        if not self._is_product_known(picture, row, key) and key.startswith("pi_"):
+        if not self._is_product_known(picture, key, is_invoiced) and key.startswith("pi_"):
             picture = self._look_up(picture, key, stamp)
         if not picture.get("emails"):
             for customer in picture.get("ids", ()):
@@ -170,10 +183,10 @@ class Gathering:
             if (customer := known(self.account, key))
         )
 
-    def _is_product_known(self, picture: Json, row: Payment | None, key: str) -> bool:
-        if parts.product_of(picture) or picture.get("looked_up"):
+    def _is_product_known(self, picture: Json, key: str, is_invoiced: bool) -> bool:
+        if is_invoiced or parts.product_of(picture) or picture.get("looked_up"):
             return True
-        return key in self.found.looked_up or bool(row and row.invoice_id)
+        return any(each.kind == "invoice_payment" for each in self.found.snapshots)
 
     def _look_up(self, picture: Json, key: str, stamp: Stamp) -> Json:
         """Ask once what was bought: the checkout session, or the invoice behind the payment."""
@@ -201,14 +214,17 @@ class Gathering:
                 "what was bought stays unknown", extra={"payment": key, "why": str(problem)}
             )
             return picture
-        for link in links:
-            invoice = link.get("invoice")
-            if isinstance(invoice, dict):
-                self.invoice(Snapshot(invoice, stamp.when_fetched))
-            self._add(Snapshot(link, stamp.when_fetched))
+        self._take_links(links, stamp)
         if not links:
             self.found.looked_up.add(key)
         return picture
+
+    def _take_links(self, links: Iterable[Json], stamp: Stamp) -> None:
+        """Invoice payments with their invoices unfolded."""
+        for link in links:
+            if isinstance(link.get("invoice"), dict):
+                self.invoice(Snapshot(link["invoice"], stamp.when_fetched))
+            self._add(Snapshot(link, stamp.when_fetched))
 
     def _fetched_into(self, picture: Json, key: str, stamp: Stamp) -> Json:
         kind = "payment_intent" if key.startswith("pi_") else "charge"
@@ -335,7 +351,8 @@ class Gathering:
     def _decided(self, kind: objects.Kind, snapshot: Snapshot) -> None:
         """Keep the snapshot, and ask where it is not decided which of two views is the newer."""
         self._add(snapshot)
-        row = kind.model.objects.filter(account=self.account, external_id=snapshot.id).first()
+        rows = kind.model._default_manager.filter(account=self.account)
+        row = rows.filter(external_id=snapshot.id).first()
         if row and verdict(kind.stored(row), kind.view(snapshot)) is Verdict.ASK:
             for newer in self._asked_again(snapshot):
                 self._add(newer)

@@ -18,7 +18,7 @@ from payments.providers.stripe.balance import Ledger
 from payments.providers.stripe.billing import Billing
 from payments.providers.stripe.products import id_of
 from payments.providers.stripe.rows import put
-from payments.providers.stripe.snapshots import Snapshot, Verdict
+from payments.providers.stripe.snapshots import Snapshot, Verdict, verdict
 
 if TYPE_CHECKING:
     from payments.models import ProviderAccount
@@ -121,7 +121,7 @@ class Projection:
         view = objects.customer_view(snapshot)
         stored = customer.parts.get(customers.PROVIDER)
         is_same = bool(stored) and stored["source"] == snapshot.id
-        if is_same and objects.verdict(objects.stored_customer(stored), view) is not Verdict.TAKE:
+        if is_same and verdict(objects.stored_customer(stored), view) is not Verdict.TAKE:
             return
         changed = customers.learn(
             customer,
@@ -146,7 +146,7 @@ class Projection:
         row = self._locked(key)
         picture: Json = dict(row.parts) if row else {}
         taken: list[Snapshot] = []
-        link: ProviderInvoice | None = row.invoice if row else None
+        link: ProviderInvoice | None = None
         for view in views:
             if view.kind == "invoice_payment":
                 picture, link = self._linked(picture, view, link)
@@ -169,12 +169,8 @@ class Projection:
                 self._failures(row, view)
 
     def _locked(self, key: str) -> Payment | None:
-        return (
-            Payment.objects.select_for_update(of=("self",))
-            .select_related("invoice")
-            .filter(account=self.account, external_id=key)
-            .first()
-        )
+        rows = Payment.objects.select_for_update().filter(account=self.account, external_id=key)
+        return next(iter(rows.order_by()), None)
 
     def _saved(
         self, row: Payment | None, key: str, picture: Json, link: ProviderInvoice | None
@@ -184,14 +180,9 @@ class Projection:
         refunded = row.amount_refunded_minor if row else 0
         derived = parts.columns(picture, refunded)
         customer = self._payer(row, key, picture, derived)
-        subscription_id = link.subscription_id if link else row.subscription_id if row else None
-        columns = {
-            **derived,
-            "customer_id": customer,
-            "invoice_id": link.pk if link else None,
-            "subscription_id": subscription_id,
-            "parts": picture,
-        }
+        columns = {**derived, "customer_id": customer, "parts": picture}
+        if link is not None:
+            columns |= {"invoice_id": link.pk, "subscription_id": link.subscription_id}
         if row is None:
             row = Payment(
                 account=self.account,
@@ -267,7 +258,7 @@ class Projection:
                 events.PAYMENT_UPDATED,
                 f"payment:{row.pk}:{self.cause.key}",
                 payment=row,
-                changed=changed,
+                facts={"changed": changed},
             )
 
     def _failures(self, row: Payment, view: Snapshot) -> None:
@@ -277,9 +268,11 @@ class Projection:
                 events.PAYMENT_FAILED,
                 f"payment:{row.pk}:{attempt}",
                 payment=row,
-                attempt=attempt,
-                code=failure.get("code", ""),
-                reason=failure.get("reason", ""),
+                facts={
+                    "attempt": attempt,
+                    "code": failure.get("code", ""),
+                    "reason": failure.get("reason", ""),
+                },
             )
 
     def _linked(
@@ -328,23 +321,24 @@ class Projection:
             self.mirror.take(snapshot, is_newest=True)
         refund: Refund = row
         columns = objects.refund_columns(snapshot.object)
+        facts: Json = {
+            "refund": refund.external_id,
+            "amount_minor": refund.amount_minor,
+            "currency": refund.currency,
+        }
         if columns["status"] == Refund.Status.FAILED:
             self.cause.record(
                 events.REFUND_FAILED,
                 f"refund:{refund.pk}",
                 payment=payment,
-                refund=refund.external_id,
-                amount_minor=refund.amount_minor,
-                reason=columns["failure_reason"],
+                facts={**facts, "reason": columns["failure_reason"]},
             )
         self.cause.record(
             events.PAYMENT_REFUNDED,
             f"refund:{refund.pk}",
             payment=payment,
             occurred_at=refund.created_at,
-            refund=refund.external_id,
-            amount_minor=refund.amount_minor,
-            currency=refund.currency,
+            facts=facts,
         )
         if found is Verdict.TAKE:
             self._recount(payment)
@@ -370,7 +364,7 @@ class Projection:
         if found is Verdict.TAKE:
             self.mirror.take(snapshot, is_newest=True)
         dispute: Dispute = row
-        facts = {
+        facts: Json = {
             "dispute": dispute.external_id,
             "amount_minor": dispute.amount_minor,
             "currency": dispute.currency,
@@ -381,15 +375,14 @@ class Projection:
             f"dispute:{dispute.pk}",
             payment=payment,
             occurred_at=dispute.created_at,
-            **facts,
+            facts=facts,
         )
         if dispute.status in objects.CLOSED_DISPUTES:
             self.cause.record(
                 events.DISPUTE_CLOSED,
                 f"dispute:{dispute.pk}",
                 payment=payment,
-                status=dispute.status,
-                **facts,
+                facts={**facts, "status": dispute.status},
             )
 
     def _payment_of(self, snapshot: Snapshot) -> Payment:

@@ -47,7 +47,7 @@ def verify(body: bytes, headers: Mapping[str, str], secrets: Sequence[str], now:
 def _signatures(header: str) -> tuple[int, list[bytes]]:
     """(time, v1 signatures) of `t=...,v1=...,v1=...`; other schemes are not for us."""
     moment = None
-    signatures = []
+    signatures: list[bytes] = []
     for part in header[:4096].split(","):
         name, _, value = part.strip().partition("=")
         if name == "t" and value.isascii() and value.isdecimal() and len(value) <= 12:

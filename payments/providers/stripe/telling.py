@@ -42,7 +42,7 @@ class Cause:
         occurred_at: datetime | None = None,
         payment: Payment | None = None,
         customer: Customer | None = None,
-        **facts: Any,
+        facts: dict[str, Any] | None = None,
     ) -> Event | None:
         return events.record(
             type_,
