@@ -15,6 +15,7 @@ class Receiver(ThreadingHTTPServer):
     """`statuses` are answered one after the other, then 200."""
 
     daemon_threads = True
+    request_queue_size = 64  # more than the courier opens at once
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Visitor)

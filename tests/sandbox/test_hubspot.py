@@ -193,8 +193,8 @@ def test_reading_a_batch_names_what_is_not_there(hub):
 
     response = hub.post(
         f"{OBJECTS}/contacts/batch/read",
-        json={"inputs": [{"id": "anna@example.pl"}, {"id": "nobody@example.pl"}], "idProperty": "email",
-              "properties": ["email"], "propertiesWithHistory": []},
+        json={"inputs": [{"id": "anna@example.pl"}, {"id": "nobody@example.pl"}],
+              "idProperty": "email", "properties": ["email"], "propertiesWithHistory": []},
     )  # fmt: skip
 
     assert response.status_code == 207
@@ -473,3 +473,17 @@ def test_duplicates_are_found_by_any_property(hub, portal):
     assert list(portal.duplicates("deals", "dealname")) == ["kurs"]
     assert sum(portal.calls_per_second().values()) == 3
     assert json.dumps(portal.deals())
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (f"{OBJECTS}/deals", {"properties": ["dealname"]}),
+        (f"{OBJECTS}/deals", {"associations": [{"to": "1"}]}),
+        (f"{OBJECTS}/deals/batch/read", {"inputs": [{}]}),
+        (f"{OBJECTS}/deals/search", {"limit": "many"}),
+        ("/crm/pipelines/2026-09/deals", {}),
+    ],
+)
+def test_a_body_of_another_shape_is_refused(hub, path, body):
+    assert hub.post(path, json=body).status_code == 400

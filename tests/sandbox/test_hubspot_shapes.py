@@ -1,4 +1,4 @@
-"""What goes to and comes from the sandbox's HubSpot, held against the vendor's published descriptions.
+"""The sandbox's HubSpot, held against the vendor's published descriptions.
 
 They may not be copied into the repository; where they are not at hand these tests are skipped.
 Requests are checked strictly, answers with nulls allowed: HubSpot itself sends them.
@@ -15,6 +15,7 @@ import pytest
 pytest.importorskip("openapi_core")
 
 from openapi_core import Config, OpenAPI
+from openapi_core.exceptions import OpenAPIError
 from openapi_core.testing import MockRequest, MockResponse
 
 SHARED = Path(os.environ.get("QUITTANCE_SHARED", Path(__file__).parents[3] / "shared"))
@@ -94,6 +95,15 @@ def ask(hubspot_http, descriptions):
     return send
 
 
+def test_the_check_notices_a_wrong_answer(descriptions):
+    _, tolerant = descriptions["contacts"]
+    request = MockRequest(HOST, "get", f"{OBJECTS}/contacts/1", view_args={"objectId": "1"})
+    answer = json.dumps({"id": 1, "properties": {}}).encode()
+
+    with pytest.raises(OpenAPIError):
+        tolerant.validate_response(request, MockResponse(answer, content_type="application/json"))
+
+
 def test_records_go_and_come_as_described(ask):
     for kind, properties in (
         ("contacts", {"email": "anna@example.pl", "firstname": "Anna"}),
@@ -120,8 +130,9 @@ def test_batches_go_and_come_as_described(ask, box):
     ask("POST", f"{OBJECTS}/deals/batch/update", changed)
     read = {"inputs": [{"id": made["id"]}], "properties": [], "propertiesWithHistory": []}
     ask("POST", f"{OBJECTS}/deals/batch/read", read)
+    rule = {"propertyName": "payment_id", "operator": "EQ", "value": "pi_1"}
     request = {
-        "filterGroups": [{"filters": [{"propertyName": "payment_id", "operator": "EQ", "value": "pi_1"}]}],
+        "filterGroups": [{"filters": [rule]}],
         "properties": ["dealname"], "sorts": [], "limit": 10, "after": "0",
     }  # fmt: skip
     assert ask("POST", f"{OBJECTS}/deals/search", request)["total"] == 1
@@ -132,11 +143,9 @@ def test_associations_go_and_come_as_described(ask):
     body = {"properties": {"email": "anna@example.pl"}, "associations": []}
     contact = ask("POST", f"{OBJECTS}/contacts", body, status=201)["id"]
     types = [{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": 3}]
-    body = {
-        "properties": {"dealname": "Kurs"},
-        "associations": [{"to": {"id": contact}, "types": types}],
-    }
-    deal = ask("POST", f"{OBJECTS}/deals", body, status=201)["id"]
+    links = [{"to": {"id": contact}, "types": types}]
+    made = {"properties": {"dealname": "Kurs"}, "associations": links}
+    deal = ask("POST", f"{OBJECTS}/deals", made, status=201)["id"]
     ask("GET", f"{OBJECTS}/deals/{deal}", params={"associations": "contacts"})
     path = f"{OBJECTS}/deals/{deal}/associations"
     ask("PUT", f"{path}/default/contacts/{contact}", spec="associations")

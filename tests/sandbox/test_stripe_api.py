@@ -330,3 +330,27 @@ def test_a_subscription_made_through_the_api_is_invoiced_and_paid(library):
     assert library.Subscription.retrieve(subscription.id).status == "canceled"
     assert library.Subscription.list().data == []
     assert len(library.Subscription.list(status="all").data) == 1
+
+
+def test_a_deleted_customer_is_remembered_as_deleted(box, stripe_http):
+    paid = box.sandbox.stripe.pay()
+    begun = box.sandbox.stripe.subscribe(customer=paid.customer)
+    path = f"/v1/customers/{paid.customer}"
+
+    gone = stripe_http.delete(path).json()
+    charge = stripe_http.get(f"/v1/charges/{paid.charge}", params={"expand[]": "customer"}).json()
+
+    assert gone == {"id": paid.customer, "object": "customer", "deleted": True}
+    assert stripe_http.get(path).json() == charge["customer"] == gone
+    assert box.sandbox.stripe.get(begun.subscription)["status"] == "canceled"
+
+
+@pytest.mark.parametrize(
+    ("path", "data"),
+    [
+        ("/v1/customers", {"metadata": "plan"}),
+        ("/v1/subscriptions", {"customer": "x", "items": "y"}),
+    ],
+)
+def test_a_form_of_another_shape_is_refused(stripe_http, path, data):
+    assert 400 <= stripe_http.post(path, data=data).status_code < 500

@@ -98,7 +98,7 @@ class HubSpotApi:
                 self.portal.limits.take_search()
             else:
                 headers = self.portal.limits.headers(token.secret)
-            status, content = handler(self.portal, call, body_of(call), words)
+            status, content = handled(handler, self.portal, call, words)
         except HubSpotError as error:
             if error.status == 429 and error.body.get("policyName") != "SECONDLY":
                 headers = self.portal.limits.headers(token.secret)
@@ -141,6 +141,16 @@ class HubSpotApi:
         wanted = scope_for(call)
         if wanted and wanted not in token.scopes:
             raise errors.missing_scopes([wanted])
+
+
+def handled(
+    handler: Handler, portal: HubSpot, call: Call, words: tuple[str, ...]
+) -> tuple[int, Json | None]:
+    """A body of another form than the call's is refused as bad JSON."""
+    try:
+        return handler(portal, call, body_of(call), words)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise errors.invalid_json(f"{type(error).__name__}: {error}") from error
 
 
 def route(call: Call) -> tuple[Handler, tuple[str, ...]]:

@@ -149,7 +149,7 @@ def properties_batch(portal: HubSpot, call: Call, body: Json, words: tuple[str, 
             problems.append(error.in_batch(name=[str(each.get("name"))]))
     if verb == "archive" and not problems:
         return 204, None
-    return batch_answer(portal, rows, problems, 201 if verb == "create" else 200)
+    return batch_answer(portal, rows, problems, 200)
 
 
 def known_groups(portal: HubSpot, object_type: str) -> dict[str, str]:

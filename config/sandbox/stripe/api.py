@@ -210,6 +210,9 @@ class StripeApi:
             if error.status >= 429 or error.status == 409:
                 raise
             return json_reply(error.status, error.body)
+        except (AttributeError, TypeError, ValueError) as error:
+            misread = StripeError(400, f"Invalid parameters: {error}")
+            return json_reply(misread.status, misread.body)
         finally:
             self.stripe.request = {"id": None, "idempotency_key": None}
 

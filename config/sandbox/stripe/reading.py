@@ -88,6 +88,8 @@ def read(stripe: Stripe, path: str, query: Json) -> Any:
         raise errors.unknown_url("GET", path)
     if len(words) == 1:
         return page(stripe, kind, path, query)
+    if kind == "customer" and len(words) == 2 and words[1] in stripe.store.deleted:
+        return stripe.store.deleted[words[1]]
     row = one(stripe, kind, words[1])
     if len(words) == 2:
         return shown(stripe, row, query.get("expand", []))

@@ -112,12 +112,11 @@ class Table:
                 known[name] = value
 
     def remove(self, key: str) -> None:
-        row = self.rows.pop(key)
+        del self.rows[key]
         entry = (*self.positions.pop(key), key)
         self.order.remove(entry)
         for name, value in self.indexed_as.pop(key, {}).items():
             self.indexes[name][value].remove(entry)
-        del row
 
     def newest_first(
         self, filters: Json | None = None, older_than: str | None = None
@@ -160,6 +159,7 @@ class Store:
         self.tables = {kind: Table(kind) for kind in KINDS}
         self.paid_out_by: dict[str, str] = {}
         self.endpoint_secrets: dict[str, str] = {}
+        self.deleted: dict[str, Json] = {}
 
     def __getitem__(self, kind: str) -> Table:
         return self.tables[kind]
@@ -172,7 +172,14 @@ class Store:
         """Any object by its id, whatever its kind."""
         prefix = key.partition("_")[0]
         kind = KINDS_BY_PREFIX.get(prefix)
-        return self.tables[kind].rows.get(key) if kind else None
+        return (kind and self.tables[kind].rows.get(key)) or self.deleted.get(key)
+
+    def delete(self, row: Json) -> Json:
+        """Take an object away; what is left says that it was deleted."""
+        self.tables[row["object"]].remove(row["id"])
+        left = {"id": row["id"], "object": row["object"], "deleted": True}
+        self.deleted[row["id"]] = left
+        return left
 
     def need(self, key: str) -> Json:
         row = self.find(key)
@@ -189,6 +196,7 @@ class Store:
             },
             "paid_out_by": self.paid_out_by,
             "endpoint_secrets": self.endpoint_secrets,
+            "deleted": self.deleted,
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -198,3 +206,4 @@ class Store:
                 self.tables[kind].put(row)
         self.paid_out_by = dict(state["paid_out_by"])
         self.endpoint_secrets = dict(state["endpoint_secrets"])
+        self.deleted = dict(state["deleted"])

@@ -153,7 +153,7 @@ class Writing(BillingCalls):
             return row
         if kind not in REMOVABLE:
             raise errors.unknown_url("DELETE", path)
-        self.stripe.store[kind].remove(row["id"])
+        left = self.stripe.store.delete(row)
         if kind == "customer":
             for subscription in list(
                 self.stripe.store["subscription"].newest_first({"customer": row["id"]})
@@ -163,7 +163,7 @@ class Writing(BillingCalls):
         event = {"tax_id": "customer.tax_id.deleted"}.get(kind, f"{kind}.deleted")
         if kind != "webhook_endpoint":
             self.stripe.emit(event, row)
-        return {"id": row["id"], "object": kind, "deleted": True}
+        return left
 
 
 def merged_metadata(before: dict[str, str], changes: Any) -> dict[str, str]:
