@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -51,13 +52,11 @@ class AtOnce:
     """An executor that does the work in the caller's thread."""
 
     def submit(self, function, *args):
-        future = SimpleNamespace(done=lambda: True, exception=lambda: None, result=lambda: None)
+        future = Future()
         try:
-            answer = function(*args)
+            future.set_result(function(*args))
         except Exception as problem:
-            future.exception = lambda problem=problem: problem
-        else:
-            future.result = lambda: answer
+            future.set_exception(problem)
         return future
 
 
