@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
@@ -15,8 +14,11 @@ from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin
 
 from crm_sync import deliveries, mappings, waiting, wording
+from crm_sync.admin import setup
+from crm_sync.admin.asking import ask
 from crm_sync.admin.mappings import FieldMappingInline, new_version, source_list
 from crm_sync.admin.pages import Link, back, back_url, badge, may, page, require, rights, say
+from crm_sync.admin.setup import SetupPages
 from crm_sync.connection_forms import SETTING, ConnectionForm, connection_form, forgettable
 from crm_sync.connectors import CONNECTORS, connector_class
 from crm_sync.connectors.base import Problem
@@ -32,13 +34,9 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.urls import URLPattern
 
-    from crm_sync.connectors.base import Connector
-
-logger = logging.getLogger(__name__)
-
 
 @admin.register(Connection)
-class ConnectionAdmin(ModelAdmin):
+class ConnectionAdmin(SetupPages, ModelAdmin):
     list_display = ("label", "system", "standing", "last_success", "waiting", "failing", "mode")
     search_fields = ("label",)
     list_fullwidth = True
@@ -89,7 +87,7 @@ class ConnectionAdmin(ModelAdmin):
     @admin.display(description=gettext_lazy("waiting"))
     def waiting(self, connection: Any) -> Link | str:
         url = reverse("admin:crm_sync_delivery_changelist")
-        return _count_link(connection.waiting_count, f"{url}?connection__id__exact={connection.pk}")
+        return _count_link(connection.waiting_count, f"{url}?connection={connection.pk}")
 
     @admin.display(description=gettext_lazy("failing"))
     def failing(self, connection: Any) -> Link | str:
@@ -222,6 +220,7 @@ class ConnectionAdmin(ModelAdmin):
             ("check", require_POST(self.check_view), "connection_check"),
             ("pause", require_POST(self.pause_view), "connection_pause"),
             ("resume", require_POST(self.resume_view), "connection_resume"),
+            *self.setup_views(),
         )
         own = [
             path(f"<int:pk>/{address}/", self.admin_site.admin_view(view), name=f"crm_sync_{name}")
@@ -287,25 +286,12 @@ def about(connection: Connection) -> dict[str, Any]:
         "standing": badge(wording.of_connection(connection)),
         "mode": mode_badge(connection.livemode),
         "system": system_name(connection.connector),
+        "setup_pages": setup.pages_of(connection.connector),
         "pause_note": wording.pause_note(connection),
         "last_success": moment(connection.last_success_at),
         "waiting_count": waiting.count_text(counted.waiting_count),
         "failing_count": waiting.count_text(counted.failing_count),
     }
-
-
-def ask[Answer](connection: Connection, question: Callable[[Connector], Answer]) -> Answer:
-    """Put one question to the system, on a connector of its own. Raises a Problem."""
-    connector = connector_class(connection.connector)(connection)
-    try:
-        return question(connector)
-    except Problem:
-        raise
-    except Exception as problem:
-        logger.exception("connector failed", extra={"connection": connection.pk})
-        raise Problem("internal_error", said=type(problem).__name__) from problem
-    finally:
-        connector.close()
 
 
 def system_name(slug: str) -> str:

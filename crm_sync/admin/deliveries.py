@@ -16,6 +16,7 @@ from crm_sync.admin.pages import badge, rights
 from crm_sync.models import Connection, Delivery, ExternalRecord
 from crm_sync.wording import explain
 from payments.admin.base import Badge, Fact, FinanceAdmin, duration, moment, page_of, precise
+from payments.admin.filters import ChoiceFilter, DaysFilter, StateFilter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
     from django.http import HttpRequest, HttpResponse
     from django.urls import URLPattern
+    from django.utils.functional import _StrOrPromise
 
     from crm_sync.models import Attempt
 
@@ -37,20 +39,25 @@ OUTCOME_TONES: dict[str, wording.Tone] = {
 }
 
 
-class ByConnection(admin.RelatedFieldListFilter):
+class ConnectionFilter(ChoiceFilter):
     """The connections by name, without opening what else their rows hold."""
 
-    def field_choices(
-        self, field: Any, request: HttpRequest, model_admin: Any
-    ) -> list[tuple[str, str]]:
-        return [(str(pk), label) for pk, label in Connection.objects.values_list("pk", "label")]
+    title = _("connection")
+    names = ("connection",)
+    column = "connection"
+
+    def options(self) -> Sequence[tuple[str, _StrOrPromise]]:
+        if not hasattr(self, "_options"):
+            labels = Connection.objects.values_list("pk", "label")
+            self._options = [(str(pk), label) for pk, label in labels]
+        return self._options
 
 
 @admin.register(Delivery)
 class DeliveryAdmin(InboxPages, DeliveryActions, FinanceAdmin):
     list_display = ("what", "payer", "money_text", "connection", "standing", "planned")
     list_display_links = ("what",)
-    list_filter = ("state", ("connection", ByConnection), "is_history")
+    list_filter = (StateFilter, ConnectionFilter, DaysFilter)
     list_select_related = ("connection", "payment", "customer")
     detail_select_related = ("connection", "payment", "customer", "event", "ignored_by")
     search_ids = ("payment__external_id",)

@@ -27,6 +27,7 @@ SECRET = "pat-eu1-very-secret"
 def _abacus(monkeypatch):
     monkeypatch.setitem(connectors.CONNECTORS, "abacus", "tests.crm_sync.abacus.Abacus")
     monkeypatch.setattr(Abacus, "problem", None)
+    monkeypatch.setattr(Abacus, "has_properties", False)
 
 
 @pytest.fixture
@@ -193,6 +194,49 @@ def test_new_keys_set_a_locked_connection_going_again(administrator, abacus):
     assert (abacus.secrets["token"], abacus.paused_reason) == ("new", "")
 
 
+def test_missing_fields_are_named_and_then_created(administrator, abacus):
+    assert "quittance_key" in shown(administrator.get(address("properties", abacus)))
+
+    answer = administrator.post(address("properties", abacus), follow=True)
+
+    assert "1 field was created." in shown(answer)
+    assert "All our fields exist there" in shown(administrator.get(address("properties", abacus)))
+
+
+def test_a_system_that_cannot_be_asked_says_why(administrator, abacus, monkeypatch):
+    monkeypatch.setattr(Abacus, "problem", Misconfigured("access_refused", said="401"))
+
+    page = shown(administrator.get(address("properties", abacus)))
+
+    assert "Access was refused" in page
+    assert address("check", abacus) in page
+
+
+def test_pipeline_and_stages_are_chosen_by_their_names_there(administrator, abacus):
+    page = shown(administrator.get(address("pipelines", abacus)))
+    assert "Nowe płatności" in page
+    assert "Stages of" not in page
+
+    where = address("pipelines", abacus) + "?pipeline=7"
+    assert "Zrealizowana" in shown(administrator.get(where))
+    refused = administrator.post(where, {"stage_done": "81"})
+    assert "Select a valid choice" in shown(refused)
+
+    administrator.post(where, {"stage_new": "71", "stage_done": "72"})
+
+    abacus.refresh_from_db()
+    assert abacus.options["pipeline"] == "7"
+    assert (abacus.options["stage_new"], abacus.options["stage_done"]) == ("71", "72")
+    assert abacus.options["shelf"] == "top"
+
+
+def test_a_system_without_pipelines_has_no_page_for_them(administrator):
+    mailbox = failing.mailbox()
+
+    assert administrator.get(address("pipelines", mailbox)).status_code == 404
+    assert "Pipeline and stages" not in shown(administrator.get(address("change", mailbox)))
+
+
 def mapping(**values):
     line = {
         "is_enabled": "on",
@@ -268,7 +312,7 @@ def test_the_list_shows_state_and_counts_in_the_same_number_of_questions(adminis
     assert not [query for query in queries if '"secrets"' in query["sql"]]
 
 
-MANAGING = ("check", "pause", "resume")
+MANAGING = ("check", "pause", "resume", "properties", "pipelines")
 
 
 @pytest.mark.parametrize("rights", [failing.READS, failing.WORKS])
@@ -281,7 +325,7 @@ def test_managers_and_finance_people_see_connections_but_cannot_change_them(clie
     assert SECRET not in shown(page)
     assert client.get(ADD).status_code == 403
     assert client.post(address("change", abacus), form(label="Mine")).status_code == 403
-    assert [client.post(address(name, abacus)).status_code for name in MANAGING] == [403] * 3
+    assert [client.post(address(name, abacus)).status_code for name in MANAGING] == [403] * 5
 
     abacus.refresh_from_db()
     assert (abacus.label, abacus.paused_reason) == ("Abacus", "")
