@@ -210,6 +210,12 @@ CAUSES: dict[str, Cause] = {
         _("Correct the customer's e-mail address; the message is then sent at once."),
         "customer_email",
     ),
+    "email.team_address_refused": Cause(
+        _("None of the team's addresses takes mail: {detail}"),
+        _("The mail server refused every address that notices to the team go to."),
+        _("Correct the team's addresses in the settings of the connection, then retry."),
+        "connection",
+    ),
     "email.no_address": Cause(
         _("The customer has no e-mail address"),
         _("Neither the payment nor the customer names an address to write to."),
@@ -267,6 +273,12 @@ CAUSES: dict[str, Cause] = {
         _("The mail server refuses to talk to us"),
         _("It ended the conversation before it began, mostly because it does not know us."),
         _MEND_AND_RESUME,
+        "connection",
+    ),
+    "email.folder": Cause(
+        _("The folder {detail} cannot be written to"),
+        _("No mail server is configured, so messages become files there; that did not work."),
+        _("Free the disk or mend the folder's permissions, or name a mail server; then resume."),
         "connection",
     ),
     "email.quota": Cause(

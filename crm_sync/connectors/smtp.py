@@ -86,6 +86,8 @@ class Envelope:
     content: bytes
     message_id: str
     needs_utf8: bool = False
+    # The cause named when the server takes none of the recipients.
+    refused: str = "email.address_refused"
 
 
 class SmtpLine:
@@ -203,7 +205,7 @@ class SmtpLine:
         session = self._session
         if message.needs_utf8 and not session.has_extn("smtputf8"):
             raise Rejected(
-                "email.address_refused",
+                message.refused,
                 detail=", ".join(message.recipients),
                 said="The mail server takes no addresses with letters beyond a to z.",
             )
@@ -215,7 +217,7 @@ class SmtpLine:
         except (smtplib.SMTPServerDisconnected, OSError) as error:
             raise _unreachable(error) from error
         refused = [
-            _refusal("recipient", code, said, address)
+            _refusal("recipient", code, said, address, message.refused)
             for address, code, said in answers
             if code not in (250, 251)
         ]
@@ -306,7 +308,9 @@ class _Session(smtplib.SMTP):
         return code, said
 
 
-def _refusal(stage: Stage, code: int, said: bytes | str, address: str = "") -> Problem:
+def _refusal(
+    stage: Stage, code: int, said: bytes | str, address: str = "", refused: str = ""
+) -> Problem:
     """What the server's answer means, when it was not the hoped-for one."""
     text = _decode(said)
     if QUOTA_CODE in text:
@@ -319,7 +323,7 @@ def _refusal(stage: Stage, code: int, said: bytes | str, address: str = "") -> P
         if stage == "recipient" and "relay" in text.replace(address, "").lower():
             return Misconfigured("email.relay_refused", said=text, http_status=code)
         kind, cause = REFUSALS[stage]
-        return kind(cause, detail=address, said=text, http_status=code)
+        return kind(refused or cause, detail=address, said=text, http_status=code)
     if code == CLOSING or stage in ("greeting", "login"):
         return Unreachable("email.unreachable", said=text, http_status=code)
     return RetryLater("email.try_later", detail=address, said=text, http_status=code)

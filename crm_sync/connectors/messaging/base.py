@@ -132,8 +132,8 @@ class Messenger[Message](Connector):
         if delivery.intent_at and not line.can_look_up:
             raise Unsure("message.unsure")
         payment = _payment_now(delivery)
-        if outdated := why_outdated(delivery.purpose, payment):
-            return Receipt(note=outdated, is_unchanged=True)
+        if needless := self._why_needless(delivery.purpose, payment):
+            return Receipt(note=needless, is_unchanged=True)
         message = self.compose(delivery, payment)
         if delivery.intent_at and (found := line.find(message)):
             return found
@@ -151,14 +151,15 @@ class Messenger[Message](Connector):
         reach("message.handed_over")
         return receipt
 
-
-def why_outdated(purpose: str, payment: Payment) -> str:
-    """Why a message that was right when it was planned is not sent any more; mostly empty."""
-    if purpose == FAILED_PAYMENT and payment.is_paid:
-        return _("Not sent: the payment has been paid in the meantime.")
-    if purpose != FAILED_PAYMENT and not payment.is_paid:
-        return _("Not sent: the payment is no longer paid.")
-    return ""
+    def _why_needless(self, purpose: str, payment: Payment) -> str:
+        """Why a message that was right when it was planned is not sent any more; mostly empty."""
+        if purpose not in self.purposes():
+            return _("Not sent: messages of this kind have been switched off.")
+        if purpose == FAILED_PAYMENT and payment.is_paid:
+            return _("Not sent: the payment has been paid in the meantime.")
+        if purpose != FAILED_PAYMENT and not payment.is_paid:
+            return _("Not sent: the payment is no longer paid.")
+        return ""
 
 
 def _payment_now(delivery: Delivery) -> Payment:

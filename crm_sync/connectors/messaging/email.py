@@ -62,6 +62,21 @@ SWITCHES = {
 }
 
 
+NOTICES = {
+    NEW_PAYMENT: emails.new_payment_notice,
+    FAILED_PAYMENT: emails.failed_payment_notice,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Recipients:
+    """Whom a letter is for, and the cause named when their addresses are refused."""
+
+    addresses: tuple[str, ...]
+    name: str = ""
+    refused: str = "email.address_refused"
+
+
 @dataclass(frozen=True, slots=True)
 class Mail(Envelope):
     """A whole e-mail, and what its file is called where it is kept as one."""
@@ -217,21 +232,20 @@ class Email(Messenger[Mail]):
         sender = self._from()
         contact = emails.Sender(sender.name, self.option("reply_to") or sender.contact)
         language: emails.Language = "pl" if self.option("team_language") == "pl" else "en"
-        team = self._team()
-        name = ""
-        match delivery.purpose:
-            case "receipt":
-                letter = emails.receipt(payment, contact)
-                team = (emails.address_of(payment),)
-                name = emails.one_line(payment.name)
-            case "team.payment_succeeded":
-                letter = emails.new_payment_notice(payment, contact, language)
-            case _:
-                letter = emails.failed_payment_notice(payment, contact, language)
-        recipients = tuple(_mailbox(address) for address in team if address)
-        if not recipients:
-            raise Rejected("email.no_address")
-        return _mail(letter, sender, contact.contact, recipients, name, delivery)
+        if delivery.purpose == RECEIPT:
+            address = emails.address_of(payment)
+            if not address:
+                raise Rejected("email.no_address")
+            letter = emails.receipt(payment, contact)
+            to = Recipients((_mailbox(address),), name=emails.one_line(payment.name))
+        else:
+            compose = NOTICES[delivery.purpose]
+            letter = compose(payment, contact, language)
+            refused = "email.team_address_refused"
+            to = Recipients(
+                tuple(_mailbox(each, refused) for each in self._team()), refused=refused
+            )
+        return _mail(letter, sender, contact.contact, to, delivery)
 
     def _team(self) -> tuple[str, ...]:
         return tuple(str(self.option("team_addresses") or "").split())
@@ -290,20 +304,19 @@ def _mail(
     letter: emails.Letter,
     sender: emails.Sender,
     reply_to: str,
-    recipients: tuple[str, ...],
-    name: str,
+    to: Recipients,
     delivery: Delivery,
 ) -> Mail:
     """The letter as a mail program wants it: text and HTML, with headers that name this effect."""
     address = _mailbox(sender.contact)
-    needs_utf8 = not all(part.isascii() for part in (address, *recipients))
+    needs_utf8 = not all(part.isascii() for part in (address, *to.addresses))
     # Fixed for the effect, so that a mail that did arrive twice is seen as one.
     key = hashlib.sha256(
         f"{delivery.connection_id} {delivery.effect_key} {delivery.created_at.isoformat()}".encode()
     ).hexdigest()[:32]
     message = EmailMessage(policy=SMTPUTF8 if needs_utf8 else SMTP)
     message["From"] = _named(sender.name, address)
-    message["To"] = [_named(name, recipient) for recipient in recipients]
+    message["To"] = [_named(to.name, recipient) for recipient in to.addresses]
     if reply_to != sender.contact:
         message["Reply-To"] = _named("", _mailbox(reply_to))
     message["Subject"] = _literal(letter.subject)
@@ -315,14 +328,15 @@ def _mail(
     message.add_alternative(letter.html, subtype="html", cte="quoted-printable")
     message["Content-Language"] = letter.language
     planned = timezone.localtime(delivery.created_at)
-    to = re.sub(r"[^A-Za-z0-9.+-]+", "-", recipients[0].replace("@", "-at-"))[:80]
+    readable = re.sub(r"[^A-Za-z0-9.+-]+", "-", to.addresses[0].replace("@", "-at-"))[:80]
     return Mail(
         sender=address,
-        recipients=recipients,
+        recipients=to.addresses,
         content=message.as_bytes(),
         message_id=message["Message-ID"],
         needs_utf8=needs_utf8,
-        file_name=f"{planned:%Y-%m-%d_%H%M%S}_{delivery.purpose}_{to}_{key[:12]}.eml",
+        refused=to.refused,
+        file_name=f"{planned:%Y-%m-%d_%H%M%S}_{delivery.purpose}_{readable}_{key[:12]}.eml",
     )
 
 
@@ -337,7 +351,7 @@ def _literal(text: str) -> str:
     return text.replace("=?", "= ?")
 
 
-def _mailbox(address: str) -> str:
+def _mailbox(address: str, refused: str = "email.address_refused") -> str:
     """`address` as it travels: the domain in ASCII. Raises Rejected for what is no address."""
     local, _at, domain = address.strip().rpartition("@")
     try:
@@ -345,9 +359,9 @@ def _mailbox(address: str) -> str:
         # Letters beyond ASCII are good before the @ where the server takes them.
         validate_email(f"{re.sub(r'[^\x00-\x7f]', 'x', local)}@{domain}")
     except (UnicodeError, ValidationError):
-        raise Rejected("email.address_refused", detail=emails.one_line(address)) from None
+        raise Rejected(refused, detail=emails.one_line(address)) from None
     if '"' in local or emails.one_line(local) != local:
-        raise Rejected("email.address_refused", detail=emails.one_line(address))
+        raise Rejected(refused, detail=emails.one_line(address))
     return f"{local}@{domain}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from crm_sync.causes import CAUSES
 from crm_sync.connectors.base import ConnectionBusy, Misconfigured, Parcel, Unreachable
 from crm_sync.connectors.messaging.email import Email
 from crm_sync.models import Delivery
@@ -29,13 +30,18 @@ def owed(connection, purpose=RECEIPT, payment=None, **facts):
 
 
 def deliver(connection, *parcels):
-    """As the engine does: a problem that is raised counts for every parcel still open."""
+    """As the engine does: a problem that is raised counts for every parcel still open.
+
+    Whatever goes wrong, the catalogue has words for it.
+    """
     try:
         Email(connection).deliver(parcels)
     except (ConnectionBusy, Misconfigured, Unreachable) as problem:
         for parcel in parcels:
             if parcel.is_open:
                 parcel.failed(problem)
+    for parcel in parcels:
+        assert parcel.problem is None or parcel.problem.cause in CAUSES
 
 
 def mark_of(parcel):

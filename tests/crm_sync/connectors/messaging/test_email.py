@@ -310,6 +310,15 @@ def test_a_colleague_with_a_bad_address_does_not_silence_the_team(email_account)
     assert len(server.contents) == 1
 
 
+def test_a_team_without_a_single_good_address_is_not_a_customers_fault(email_account):
+    with talker(RCPT="550 5.1.1 unknown") as server:
+        parcel = owed(email_account(server.port), NEW)
+        deliver(parcel.delivery.connection, parcel)
+    assert type(parcel.problem) is Rejected
+    assert parcel.problem.cause == "email.team_address_refused"
+    assert server.contents == []
+
+
 def test_a_team_of_which_one_must_wait_is_written_to_together_later(email_account):
     with talker(RCPT=["250 ok", "450 greylisted"]) as server:
         connection = email_account(server.port)
@@ -331,22 +340,22 @@ def test_nobody_listening_is_tried_again(email_account):
 
 def test_a_silent_server_does_not_hold_a_worker(email_account, settings):
     settings.OUTBOUND_DEADLINE_SECONDS = 0.5
-    with talker(EHLO=(3.0, "250 late")) as server:
+    with talker(EHLO=(6.0, "250 late")) as server:
         parcel = owed(email_account(server.port))
         began = time.monotonic()
         deliver(parcel.delivery.connection, parcel)
     assert type(parcel.problem) is Unreachable
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
 
 
 def test_a_server_silent_after_the_message_leaves_a_question(email_account, settings):
     settings.OUTBOUND_DEADLINE_SECONDS = 0.5
-    with talker(end=(3.0, "250 late")) as server:
+    with talker(end=(6.0, "250 late")) as server:
         parcel = owed(email_account(server.port))
         began = time.monotonic()
         deliver(parcel.delivery.connection, parcel)
     assert type(parcel.problem) is Unsure
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 5
 
 
 def test_a_server_inside_our_network_is_refused_unless_allowed(mail, email_account, settings):

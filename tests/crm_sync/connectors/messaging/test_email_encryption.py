@@ -23,7 +23,7 @@ OFFERS = ("250-here", "250-STARTTLS", "250 AUTH PLAIN")
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
+def certificate_file(tmp_path_factory):
     """A certificate for "localhost" that only those trust who were told to."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
@@ -49,19 +49,23 @@ def certificate(tmp_path_factory):
             serialization.NoEncryption(),
         )
     )
+    return file
+
+
+@pytest.fixture(scope="module")
+def certificate(certificate_file):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file)
-    context.file = file
+    context.load_cert_chain(certificate_file)
     return context
 
 
 @pytest.fixture
-def trusted(certificate, monkeypatch):
+def trusted(certificate_file, monkeypatch):
     """This machine's authorities include the one that signed the certificate."""
 
     def context():
         made = verifying_context()
-        made.load_verify_locations(certificate.file)
+        made.load_verify_locations(certificate_file)
         return made
 
     monkeypatch.setattr(smtp, "verifying_context", context)
@@ -73,7 +77,10 @@ def account(email_account, server, security, host="localhost"):
     )
 
 
-ANSWERS = {"tls": {"EHLO": OFFERS}, "starttls": {"EHLO": OFFERS, "STARTTLS": "220 go"}}
+ANSWERS: dict[str, dict[str, object]] = {
+    "tls": {"EHLO": OFFERS},
+    "starttls": {"EHLO": OFFERS, "STARTTLS": "220 go"},
+}
 
 
 @pytest.mark.usefixtures("trusted")

@@ -56,6 +56,9 @@ class Chat(Messenger):
         super().__init__(connection)
         self.line = self.Line()
 
+    def purposes(self):
+        return self.connection.options.get("purposes", [RECEIPT, NEW, FAILED])
+
     @contextmanager
     def open(self):
         yield self.line
@@ -249,3 +252,11 @@ def test_a_message_goes_only_while_it_is_true(chat, purpose, status, is_sent):
     assert bool(chat.line.sent) is is_sent
     assert parcel.receipt.is_unchanged is not is_sent
     assert parcel.receipt.note.startswith("Not sent: ") is not is_sent
+
+
+def test_a_message_that_was_switched_off_while_it_waited_is_not_sent(chat):
+    parcel = owed(chat, RECEIPT)
+    chat.connection.options["purposes"] = [NEW]
+    chat.deliver([parcel])
+    assert chat.line.sent == []
+    assert parcel.receipt.note == "Not sent: messages of this kind have been switched off."
