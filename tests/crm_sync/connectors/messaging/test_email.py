@@ -74,6 +74,15 @@ def test_the_message_id_is_that_of_the_effect(mail, email_account):
     assert first.receipt.remote_id.endswith("@example.com>")
 
 
+def test_two_effects_planned_at_the_same_moment_are_two_messages(mail, email_account):
+    connection, planned_at = email_account(mail.smtp_port), timezone.now()
+    payment = PaymentFactory()
+    receipt = owed(connection, payment=payment, created_at=planned_at)
+    notice = owed(connection, NEW, payment, created_at=planned_at)
+    deliver(connection, receipt, notice)
+    assert receipt.receipt.remote_id != notice.receipt.remote_id
+
+
 def test_the_team_gets_one_message_for_all_its_addresses(mail, email_account):
     parcel = owed(email_account(mail.smtp_port), NEW)
     deliver(parcel.delivery.connection, parcel)
@@ -244,6 +253,17 @@ def test_a_refused_login_pauses_the_connection_and_shows_no_password(mail, email
         assert each.problem.cause == "email.login_refused"
     assert "hunter2" not in f"{parcel.problem} {parcel.problem.said} {parcel.exchanges}"
     assert mark_of(parcel) is None
+
+
+def test_a_server_that_repeats_the_password_does_not_spread_it(email_account):
+    answers = {"EHLO": ("250-here", "250 AUTH LOGIN"), "AUTH": "535 no hunter2-hunter2 here"}
+    with talker(**answers) as server:
+        connection = email_account(server.port, user="biuro", password="hunter2-hunter2")
+        parcel = owed(connection)
+        deliver(connection, parcel)
+    assert parcel.problem.cause == "email.login_refused"
+    assert parcel.problem.said == "no ••• here"
+    assert "hunter2" not in str(parcel.exchanges)
 
 
 def test_a_good_login_sends(mail, email_account):
