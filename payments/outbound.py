@@ -48,7 +48,7 @@ MEBIBYTE = 1024 * 1024
 ATOMIC_BLOCKS_AT_REST = 0
 LONGEST_RETRY_AFTER = 3600.0
 USER_AGENT = "Quittance"
-MAX_IDLE_CONNECTIONS = 8
+MAX_IDLE_CONNECTIONS = 32
 
 
 class OutboundError(Exception):
@@ -168,7 +168,7 @@ class Client:
         allow_private: bool | None = None,
     ) -> None:
         self.headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **(headers or {})}
-        self.deadline_seconds = deadline_seconds or settings.OUTBOUND_DEADLINE_SECONDS
+        self._deadline_seconds = deadline_seconds
         self.max_bytes = max_bytes
         self.limiter = limiter
         self.allow_private = (
@@ -179,6 +179,11 @@ class Client:
         parts = urlsplit(base_url)
         self._root = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         self._prefix = parts.path.rstrip("/")
+
+    @property
+    def deadline_seconds(self) -> float:
+        """How long a whole call may take: this client's own, or the setting of the moment."""
+        return self._deadline_seconds or settings.OUTBOUND_DEADLINE_SECONDS
 
     def request(
         self,

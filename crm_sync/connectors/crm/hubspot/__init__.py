@@ -248,9 +248,10 @@ class HubSpot(Crm):
             "filterGroups": [
                 {"filters": [{"propertyName": "dealname", "operator": "IN", "values": titles}]}
             ],
-            "sorts": [{"propertyName": "createdate", "direction": "DESCENDING"}],
+            "sorts": ["-createdate"],
             "properties": names,
             "limit": SEARCH_PAGE,
+            "after": "0",
         }
         answer = self._done("POST", f"/crm/objects/{VERSION}/deals/search", query)
         for draft in drafts:

@@ -152,7 +152,7 @@ def _read(body: bytes) -> dict[str, Any]:
 def _complaints(content: Mapping[str, Any], message: str) -> list[_Complaint]:
     """From `errors`, or from the list that HubSpot writes into its text."""
     found = []
-    for each in content.get("errors") or []:
+    for each in [*(content.get("errors") or []), *(content.get("validationResults") or [])]:
         context = each.get("context") or {}
         name = _first(
             context.get("propertyName")

@@ -138,4 +138,5 @@ def as_text(value: Value, kind: str) -> str:
     if isinstance(value, date):
         is_moment = kind == "datetime"
         return f"{value.isoformat()}T00:00:00.000Z" if is_moment else value.isoformat()
-    return str(value)
+    # A space around a value is refused everywhere but in texts (since April 2025).
+    return str(value) if kind == "string" else str(value).strip()
