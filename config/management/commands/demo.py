@@ -35,7 +35,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        console = Console(highlight=False)
+        console = Console(highlight=False, soft_wrap=True)
         site = (options["site"] or settings.SITE_URL).rstrip("/")
         _check_site(site)
         state = settings.VAR_DIR / "sandbox.json"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from django.conf import settings
@@ -23,7 +24,7 @@ class Command(BaseCommand):
         parser.add_argument("--port", default="8000")
 
     def handle(self, *args: Any, host: str, port: str, **options: Any) -> None:
-        console = Console(highlight=False)
+        console = Console(highlight=False, soft_wrap=True)
         with console.status("Looking after the database ...") as status:
             prepare_database(lambda what: status.update(f"Making {what} ..."))
             ensure_roles()
@@ -39,6 +40,8 @@ class Command(BaseCommand):
             console.print(f"  E-mails without an SMTP server become files in {settings.MAIL_DIR}")
         console.print("  Something to look at: python3 manage.py demo  (in a second terminal)")
         console.print("  Stop with Ctrl+C\n")
+        # Links in e-mails and in the CRM lead to where it really answers.
+        os.environ.setdefault("SITE_URL", address)
         become_supervisor(
             settings.VAR_DIR / "run", ["web", "worker"], ["--host", host, "--port", port]
         )
