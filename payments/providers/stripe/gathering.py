@@ -8,7 +8,7 @@ projecting them is somebody else's business.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -168,6 +168,7 @@ class Gathering:
         if found is Verdict.ASK:
             for newer in self._asked_again(snapshot):
                 after = self._absorbed(after, newer)
+            snapshot = replace(snapshot, is_settled=True)
         self._add(snapshot)
         return after
 
@@ -284,7 +285,7 @@ class Gathering:
     # Billing
 
     def subscription(self, snapshot: Snapshot) -> None:
-        self._names(products.item_products(snapshot.object), snapshot.stamp)
+        self._names(products.products_in(snapshot.object), snapshot.stamp)
         self._customer_known(id_of(snapshot.object.get("customer")), snapshot.stamp)
         self._decided(objects.SUBSCRIPTION, snapshot)
 
@@ -296,7 +297,7 @@ class Gathering:
             return
         if not row.get("customer_email"):
             self._customer_known(id_of(row.get("customer")), snapshot.stamp)
-        self._names(products.line_products(row), snapshot.stamp)
+        self._names(products.products_in(row), snapshot.stamp)
         self._decided(objects.INVOICE, snapshot)
 
     def _invoice_known(self, key: str, stamp: Stamp) -> None:
@@ -328,14 +329,14 @@ class Gathering:
     # Customers and the catalogue
 
     def customer(self, snapshot: Snapshot) -> None:
-        self._add(snapshot)
         customer = known(self.account, snapshot.id)
         stored = customer.parts.get("provider") if customer else None
-        if not stored or stored["source"] != snapshot.id:
-            return
-        view = objects.customer_view(snapshot)
-        if verdict(objects.stored_customer(stored), view) is Verdict.ASK:
-            self.found.snapshots += self._asked_again(snapshot)
+        if stored and stored["source"] == snapshot.id:
+            view = objects.customer_view(snapshot)
+            if verdict(objects.stored_customer(stored), view) is Verdict.ASK:
+                self.found.snapshots += self._asked_again(snapshot)
+                snapshot = replace(snapshot, is_settled=True)
+        self._add(snapshot)
 
     def catalogue(self, snapshot: Snapshot) -> None:
         self._add(snapshot)
@@ -350,12 +351,14 @@ class Gathering:
 
     def _decided(self, kind: objects.Kind, snapshot: Snapshot) -> None:
         """Keep the snapshot, and ask where it is not decided which of two views is the newer."""
-        self._add(snapshot)
         rows = kind.model._default_manager.filter(account=self.account)
         row = rows.filter(external_id=snapshot.id).first()
         if row and verdict(kind.stored(row), kind.view(snapshot)) is Verdict.ASK:
             for newer in self._asked_again(snapshot):
+                self._names(products.products_in(newer.object), newer.stamp)
                 self._add(newer)
+            snapshot = replace(snapshot, is_settled=True)
+        self._add(snapshot)
 
     def _asked_again(self, snapshot: Snapshot) -> list[Snapshot]:
         """The object as it is now; without an answer the one at hand has to do."""

@@ -35,7 +35,7 @@ class Kind:
 
     def view(self, snapshot: Snapshot) -> View:
         columns = self.columns(snapshot.object)
-        return View(self.rank(columns), snapshot.stamp, columns)
+        return View(self.rank(columns), snapshot.stamp, columns, snapshot.is_settled)
 
     def stored(self, row: Any) -> View | None:
         """The view that `row` was made from; None for a row that nothing has filled yet."""
@@ -237,7 +237,8 @@ def customer_profile(row: Json) -> Json:
 def customer_view(snapshot: Snapshot) -> View:
     # What it was like when it was made is older than everything else.
     is_news = snapshot.event_type != "customer.created"
-    return View(int(is_news), snapshot.stamp, customer_profile(snapshot.object))
+    content = customer_profile(snapshot.object)
+    return View(int(is_news), snapshot.stamp, content, snapshot.is_settled)
 
 
 def customer_as_of(view: View) -> list[int]:

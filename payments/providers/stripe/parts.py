@@ -45,7 +45,7 @@ def absorb(parts: Json, snapshot: Snapshot) -> tuple[Json, Verdict]:
         wins = _charge_order(content) > _charge_order(stored["is"])
         found = Verdict.TAKE if wins else Verdict.KEEP
     else:
-        view = View(rank, snapshot.stamp, content)
+        view = View(rank, snapshot.stamp, content, snapshot.is_settled)
         found = verdict(_view(stored), view)
     after = dict(parts)
     if found is Verdict.TAKE:

@@ -58,9 +58,10 @@ def _session_line(line: Mapping[str, Any]) -> str:
     return clean(line.get("description") or name, LONGEST)
 
 
-def line_products(invoice: Mapping[str, Any]) -> list[str]:
-    """The ids of the products on an invoice's lines."""
-    ids = (_line_product(line) for line in _lines(invoice))
+def products_in(row: Mapping[str, Any]) -> list[str]:
+    """The ids of the products that an invoice's lines or a subscription's items name."""
+    ids = [_line_product(line) for line in _lines(row)]
+    ids += [id_of(item["price"].get("product")) for item in subscription_items(row)]
     return list(dict.fromkeys(key for key in ids if key))
 
 
@@ -89,12 +90,6 @@ def _line_product(line: Mapping[str, Any]) -> str:
     price = line.get("price")
     older = price.get("product") if isinstance(price, dict) else None
     return id_of(details.get("product") or older)
-
-
-def item_products(subscription: Mapping[str, Any]) -> list[str]:
-    """The ids of the products of a subscription's items."""
-    ids = (id_of(item["price"].get("product")) for item in subscription_items(subscription))
-    return list(dict.fromkeys(key for key in ids if key))
 
 
 def subscription_items(subscription: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -59,12 +59,16 @@ class Stamp:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One Stripe object as it was at one moment."""
+    """One Stripe object as it was at one moment.
+
+    `is_settled`: Stripe was asked because of it, so it tells what happened but decides nothing.
+    """
 
     object: dict[str, Any]
     stamp: Stamp
     event_type: str = ""
     previous: dict[str, Any] = field(default_factory=dict)
+    is_settled: bool = False
 
     @property
     def kind(self) -> str:
@@ -82,6 +86,7 @@ class View:
     rank: int
     stamp: Stamp
     content: Any
+    is_settled: bool = False
 
 
 class Verdict(Enum):
@@ -98,6 +103,6 @@ def verdict(stored: View | None, incoming: View) -> Verdict:
         return Verdict.KEEP
     if incoming.stamp.second > stored.stamp.second:
         return Verdict.TAKE
-    if incoming.content == stored.content:
+    if incoming.content == stored.content or incoming.is_settled:
         return Verdict.KEEP
     return Verdict.TAKE if incoming.stamp.fetched else Verdict.ASK
