@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -59,7 +60,7 @@ def _database(kind: str, folder: Path) -> Iterator[str]:
         yield f"sqlite:///{folder / 'bench.sqlite3'}"
         return
     server = _server()
-    name = f"quittance_bench_{os.getpid()}"
+    name = f"quittance_bench_{os.getpid()}_{secrets.token_hex(4)}"
     with psycopg.connect(server, autocommit=True) as admin:
         admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     try:

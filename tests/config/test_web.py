@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.conf import settings
@@ -111,6 +112,28 @@ def test_a_stop_under_load_loses_nothing_that_was_acknowledged(house):
     kept = {row[0] for row in house.query("SELECT external_id FROM payments_inboundwebhook")}
     assert len(acknowledged) > 8
     assert set(acknowledged) <= kept
+
+
+def test_two_web_processes_keep_the_same_events_once(world):
+    port = free_port()
+    with running(
+        *("-m", "django", "web", "--port", str(port), "--processes", "2"),
+        answers_at=f"http://127.0.0.1:{port}/livez",
+        environment=world,
+    ) as process:
+        house = House(world, port, process.pid)
+        house.forget_webhooks()
+
+        def post_all(copy: int) -> list[int]:
+            ids = range(40) if copy % 2 else reversed(range(40))
+            return [house.post(event(f"evt_{number}")).status for number in ids]
+
+        with ThreadPoolExecutor(12) as pool:
+            statuses = [status for copy in pool.map(post_all, range(12)) for status in copy]
+
+        assert len(tree(process.pid)) == 3
+    assert statuses == [200] * 480
+    assert house.kept() == 40
 
 
 @pytest.mark.chaos
