@@ -217,8 +217,9 @@ def keep(account: ProviderAccount, bodies: Sequence[tuple[Notice, bytes]], sourc
     ]
     if not rows:
         return 0
+    rows.sort(key=identity)
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.executemany(insert_sql("%s"), sorted(rows, key=identity))
+        cursor.executemany(insert_sql("%s"), rows)
         new: int = cursor.rowcount
         if new and connection.vendor == "postgresql":
             cursor.execute(f"NOTIFY {CHANNEL}")
