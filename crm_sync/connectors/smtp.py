@@ -135,9 +135,9 @@ class SmtpLine:
         self._sent += 1
         return Receipt(remote_id=message.message_id, note=" ".join((*self._notes, said))[:1000])
 
-    def try_out(self, sender: str, recipients: tuple[str, ...]) -> None:
-        """Log in and have the addresses accepted, without sending. Raises a Problem."""
-        self.prepare(Envelope(sender, recipients, b"", ""))
+    def try_out(self, message: Envelope) -> None:
+        """Log in and have sender and recipients (if any) accepted, without sending."""
+        self.prepare(message)
         if self._session is not None:
             self._session.rset()
 
@@ -222,7 +222,7 @@ class SmtpLine:
             if code not in (250, 251)
         ]
         soft = next((problem for problem in refused if not isinstance(problem, Rejected)), None)
-        if soft is not None or len(refused) == len(answers):
+        if soft is not None or (refused and len(refused) == len(answers)):
             self._forget()
             raise soft or refused[0]
         self._notes = [f"{problem.detail}: {problem.said}" for problem in refused]

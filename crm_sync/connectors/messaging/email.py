@@ -12,6 +12,7 @@ import os
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
@@ -28,7 +29,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from crm_sync.connectors.base import Misconfigured, Receipt, Rejected
+from crm_sync.connectors.base import Misconfigured, Receipt, Rejected, RetryLater
 from crm_sync.connectors.messaging.base import (
     FAILED_PAYMENT,
     NEW_PAYMENT,
@@ -54,14 +55,16 @@ SCHEMES: dict[str, tuple[Literal["none", "starttls", "tls"], int]] = {
     "smtp+ssl": ("tls", 465),
     "smtps": ("tls", 465),
 }
+# An address may come with a later event than the payment: so long is it waited for.
+ADDRESS_PATIENCE = timedelta(minutes=10)
 # The setting that switches each message on.
 SWITCHES = {
     RECEIPT: "sends_receipts",
     NEW_PAYMENT: "tells_of_payments",
     FAILED_PAYMENT: "tells_of_failures",
 }
-
-
+# What the team is told, and the cause named when nobody of the team can be reached.
+TEAM_REFUSED = "email.team_address_refused"
 NOTICES = {
     NEW_PAYMENT: emails.new_payment_notice,
     FAILED_PAYMENT: emails.failed_payment_notice,
@@ -202,7 +205,15 @@ class Email(Messenger[Mail]):
             folder.make()
             return _("Messages are written to files in %(folder)s.") % {"folder": folder.path}
         with self._smtp(server) as line:
-            line.try_out(_mailbox(sender.contact), tuple(map(_mailbox, self._team())))
+            line.try_out(
+                Envelope(
+                    sender=_mailbox(sender.contact),
+                    recipients=tuple(map(_mailbox, self._team())),
+                    content=b"",
+                    message_id="",
+                    refused=TEAM_REFUSED,
+                )
+            )
         return _("Connected to %(host)s; messages are sent from %(address)s.") % {
             "host": server.host,
             "address": sender.contact,
@@ -235,16 +246,14 @@ class Email(Messenger[Mail]):
         if delivery.purpose == RECEIPT:
             address = emails.address_of(payment)
             if not address:
-                raise Rejected("email.no_address")
+                is_new = delivery.created_at > timezone.now() - ADDRESS_PATIENCE
+                raise (RetryLater if is_new else Rejected)("email.no_address")
             letter = emails.receipt(payment, contact)
             to = Recipients((_mailbox(address),), name=emails.one_line(payment.name))
         else:
-            compose = NOTICES[delivery.purpose]
-            letter = compose(payment, contact, language)
-            refused = "email.team_address_refused"
-            to = Recipients(
-                tuple(_mailbox(each, refused) for each in self._team()), refused=refused
-            )
+            letter = NOTICES[delivery.purpose](payment, contact, language)
+            team = tuple(_mailbox(each, TEAM_REFUSED) for each in self._team())
+            to = Recipients(team, refused=TEAM_REFUSED)
         return _mail(letter, sender, contact.contact, to, delivery)
 
     def _team(self) -> tuple[str, ...]:

@@ -155,11 +155,24 @@ def test_a_server_without_such_letters_is_not_given_any(email_account):
 # --- What goes wrong ----------------------------------------------------------------------------
 
 
-def test_nobody_to_write_to_is_said_plainly(mail, email_account):
-    nobody = PaymentFactory(customer=CustomerFactory(email=""), email="")
-    parcel = owed(email_account(mail.smtp_port), payment=nobody)
+def test_an_address_may_come_a_moment_after_the_payment(mail, email_account):
+    payment = PaymentFactory(customer=CustomerFactory(email=""), email="")
+    parcel = owed(email_account(mail.smtp_port), payment=payment)
     deliver(parcel.delivery.connection, parcel)
-    assert isinstance(parcel.problem, Rejected)
+    assert type(parcel.problem) is RetryLater
+    payment.email = "anna@example.com"
+    payment.save()
+    tried_again = Parcel(parcel.delivery)
+    deliver(parcel.delivery.connection, tried_again)
+    assert len(mail.sandbox.mailbox.to("anna@example.com")) == 1
+
+
+def test_nobody_to_write_to_is_said_plainly_after_ten_minutes(mail, email_account):
+    nobody = PaymentFactory(customer=CustomerFactory(email=""), email="")
+    planned_at = timezone.now() - timedelta(minutes=11)
+    parcel = owed(email_account(mail.smtp_port), payment=nobody, created_at=planned_at)
+    deliver(parcel.delivery.connection, parcel)
+    assert type(parcel.problem) is Rejected
     assert parcel.problem.cause == "email.no_address"
 
 

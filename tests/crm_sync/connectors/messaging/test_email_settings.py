@@ -72,6 +72,10 @@ def test_the_test_button_finds_a_team_address_that_does_not_exist(mail, email_ac
     assert raised.value.detail == "finanse@example.com"
 
 
+def test_the_test_button_works_without_a_team(mail, email_account):
+    assert "Connected" in Email(email_account(mail.smtp_port, team_addresses="")).check()
+
+
 def test_the_test_button_finds_a_refused_login(mail, email_account):
     mail.sandbox.faults.add("smtp_auth_refused")
     with pytest.raises(Misconfigured, match=r"email\.login_refused"):
