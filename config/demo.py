@@ -120,7 +120,7 @@ def _connect_hubspot(sandbox: RunningSandbox) -> None:
             connection=conn,
             record_kind="deal",
             target_field=name,
-            defaults={"source_field": f"payment.metadata.{name}", "position": 100 + place},
+            defaults={"source_field": f"metadata.{name}", "position": 100 + place},
         )
 
 

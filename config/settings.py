@@ -98,7 +98,8 @@ DATABASES: dict[str, dict[str, Any]] = {
 }
 IS_POSTGRESQL = DATABASES["default"]["ENGINE"].endswith("postgresql")
 if IS_POSTGRESQL:
-    DATABASES["default"].setdefault("CONN_MAX_AGE", 60)
+    # Web requests run in threads of their own and keep nothing; the worker's threads live long.
+    DATABASES["default"]["CONN_MAX_AGE"] = env.int("DB_CONN_MAX_AGE", default=0)
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 else:
     # WAL and IMMEDIATE: readers never wait, writers queue up instead of failing half-way.
@@ -196,6 +197,8 @@ SESSION_COOKIE_AGE = 12 * 3600
 CSRF_COOKIE_HTTPONLY = False
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
 SECURE_SSL_REDIRECT = IS_HTTPS and env.bool("SSL_REDIRECT", default=True)
+# Probes of the machine itself come without TLS.
+SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$", r"^metrics$"]
 SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=31_536_000) if IS_HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = IS_HTTPS
 SECURE_PROXY_SSL_HEADER = (
@@ -230,6 +233,9 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAdminUser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
 }
+
+# Lets a Prometheus on another machine read /metrics; empty: only this machine and staff may.
+METRICS_TOKEN: str = env.str("METRICS_TOKEN", default="")
 
 LOGGING = logging_config(
     as_json=env.bool("LOG_JSON", default=True), level=env.str("LOG_LEVEL", default="INFO")

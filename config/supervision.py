@@ -172,6 +172,12 @@ def main() -> int:
     run_dir, names, *web_arguments = sys.argv[1:]
     made = {
         "web": Child("web", ["web", *web_arguments], Path(run_dir)),
-        "worker": Child("worker", ["cluster"], Path(run_dir), beats=True),
+        "worker": Child(
+            "worker",
+            ["cluster"],
+            Path(run_dir),
+            beats=True,
+            environment={"DB_CONN_MAX_AGE": "60"},
+        ),
     }
     return keep_alive([made[name] for name in names.split(",")])

@@ -47,6 +47,12 @@ def is_due() -> bool:
     )
 
 
+def askers() -> int:
+    """Threads that ask providers, in one process. They mostly wait, so there may be many; each
+    keeps a database connection."""
+    return int(settings.WORKER_THREADS) * 6
+
+
 def warm_up() -> None:
     """Load what every turn needs, once, before the cluster forks."""
     for slug in PROVIDERS:
@@ -69,7 +75,7 @@ class Desk:
     def __init__(self) -> None:
         arm_from_environment()
         self.pool = ThreadPoolExecutor(settings.WORKER_THREADS, "sender")
-        self.asking = ThreadPoolExecutor(settings.WORKER_THREADS * 4, "asker")
+        self.asking = ThreadPoolExecutor(askers(), "asker")
         self.inbound = processing.Desk(self.asking)
         self.sending: set[Future[None]] = set()
         self.beat_at = 0.0

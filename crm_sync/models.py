@@ -21,7 +21,7 @@ class Connection(models.Model):
     class Pause(models.TextChoices):
         RATE = "rate", _("the system asked us to slow down")
         CIRCUIT = "circuit", _("the system does not answer")
-        AUTHORISATION = "authorisation", _("access was refused")
+        AUTHORISATION = "authorisation", _("access was refused or a setting is wrong")
         PERSON = "person", _("paused by a person")
 
     connector = models.SlugField(_("system"), max_length=40)
@@ -253,10 +253,25 @@ class Delivery(models.Model):
                 name="deliveries_leased",
                 condition=models.Q(state="leased"),
             ),
+            # Everything that the failures inbox adds up, so that it reads no row.
             models.Index(
-                fields=("connection", "cause", "cause_detail"),
+                fields=(
+                    "connection",
+                    "state",
+                    "cause",
+                    "cause_detail",
+                    "currency",
+                    "amount_minor",
+                    "payment",
+                    "failed_at",
+                ),
                 name="deliveries_failed",
                 condition=models.Q(state__in=("needs_attention", "unsure")),
+            ),
+            models.Index(
+                fields=("connection", "cause", "due_at"),
+                name="deliveries_waiting",
+                condition=models.Q(state="waiting"),
             ),
             models.Index(
                 fields=("ignored_until",),

@@ -12,11 +12,12 @@ import statistics
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from django.conf import settings
 
+from config import work
 from config.bench.outcome import Bar, Figure, Outcome
 from config.bench.processes import free_port, running
 from config.bench.world import ROOT
@@ -49,7 +50,7 @@ def run(*, database: str, full: bool) -> Outcome:
         )
         sandbox = stack.enter_context(SandboxClient(f"{root}/_sandbox"))
         account = _connected(root)
-        with ThreadPoolExecutor(settings.WORKER_THREADS * 4) as pool:
+        with ThreadPoolExecutor(work.askers()) as pool:
             _told(sandbox, account, 30, via="payment_intent")
             _worked_off(pool)
             before = _calls(sandbox)
@@ -151,7 +152,7 @@ def _told(sandbox: SandboxClient, account: ProviderAccount, count: int, via: str
 def _worked_off(pool: ThreadPoolExecutor) -> None:
     desk = processing.Desk(pool)
     while desk.work() or desk.is_busy:
-        continue
+        wait(desk.questions, timeout=0.01, return_when=FIRST_COMPLETED)
 
 
 def _timed_by_type(pool: ThreadPoolExecutor) -> dict[str, float]:

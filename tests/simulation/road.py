@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from urllib.parse import urlsplit
 
 import orjson
 import time_machine
@@ -65,14 +64,11 @@ class Wire:
 
     sandbox: Sandbox
 
-    def __init__(self, root: str) -> None:
-        self.root = urlsplit(root).path
-
     def close(self) -> None:
         """Nothing is open."""
 
     def urlopen(self, method, target, *, body, headers, **_ignored):
-        path, _, query = (self.root + target).partition("?")
+        path, _, query = target.partition("?")
         name, _, rest = path[1:].partition("/")
         vendor = {"stripe": self.sandbox.stripe.api, "hubspot": self.sandbox.hubspot.api}[name]
         call = Call(
@@ -289,13 +285,10 @@ class World:
     def verdict(self) -> dict[str, list[str]]:
         """What is lost, what is there twice, what is wrong; each with its reason."""
         lost, twice, wrong = [], [], []
-        deals = [row.as_json() for row in self.sandbox.hubspot.records["deals"].rows.values()]
-        contacts = self.sandbox.hubspot.records["contacts"].rows.values()
-        emails = Counter(row.as_json()["properties"].get("email") for row in contacts)
+        deals = {deal["id"]: deal for deal in self.sandbox.hubspot.shown("deals")}
+        contacts = self.sandbox.hubspot.shown("contacts")
+        emails = Counter(row["properties"].get("email") for row in contacts)
         twice += [f"contact {email}" for email, count in emails.items() if count > 1]
-        by_payment: dict[str, list] = {}
-        for deal in deals:
-            by_payment.setdefault(deal["properties"].get("dealname", ""), []).append(deal)
         known = {
             record.local_key: record
             for record in ExternalRecord.objects.filter(connection=self.crm, kind="deal")
@@ -325,12 +318,11 @@ class World:
             if (payment.status, payment.amount_refunded_minor) != (status, refunded):
                 wrong.append(f"payment {intent['id']} is {payment.status}, not {status}")
             record = known.get(f"payment:{payment.pk}")
-            rows = self.sandbox.hubspot.records["deals"].rows
-            row = rows.get(record.remote_id) if record else None
-            if row is None:
+            deal = deals.get(record.remote_id) if record else None
+            if deal is None:
                 lost.append(f"deal of {intent['id']}")
             else:
-                amount = row.as_json()["properties"].get("amount")
+                amount = deal["properties"].get("amount")
                 if float(amount or 0) != payment.amount_minor / 100:
                     wrong.append(f"deal of {intent['id']} says {amount}")
             receipt = receipts.get(payment.pk)
@@ -358,7 +350,7 @@ def world(seed: int, monkeypatch, **traits):
     with time_machine.travel(START, tick=False) as made.clock, monkeypatch.context() as patch:
         patch.setattr(hubspot_records, "time", virtual)
         patch.setattr(hubspot_search, "time", virtual)
-        patch.setattr(outbound.Client, "_make_pool", lambda self, root: Wire(root))
+        patch.setattr(outbound.Client, "_make_pool", lambda self, root: Wire())
         patch.setattr(processing, "close_old_connections", lambda: None)
 
         @contextmanager
