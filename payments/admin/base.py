@@ -6,7 +6,6 @@ Other floors build their pages from the same pieces: FinanceAdmin, Badge, Sectio
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -26,6 +25,7 @@ from unfold.admin import ModelAdmin
 
 from payments.admin import searching
 from payments.admin.paging import BoundedPaginator
+from payments.layout import laid_out
 from payments.moments import duration, moment, precise
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class FinanceAdmin(ModelAdmin):
         return self.find_by_words(queryset, term)
 
     def find_by_email(self, queryset: QuerySet, term: str) -> QuerySet:
-        return queryset.filter(searching.exactly(self.search_emails, term, any_case=True))
+        return queryset.filter(searching.in_any_case(self.search_emails, term))
 
     def find_by_words(self, queryset: QuerySet, term: str) -> QuerySet:
         if not self.search_words:
@@ -164,7 +164,7 @@ class FinanceAdmin(ModelAdmin):
         if isinstance(value, bool):
             return Fact(gettext("yes") if value else gettext("no"), label=label)
         if isinstance(value, dict | list):
-            return Fact(json.dumps(value, indent=2, ensure_ascii=False), label=label, is_code=True)
+            return Fact(laid_out(value), label=label, is_code=True)
         if field is not None and field.many_to_one:
             return Fact(str(value), label=label, href=page_of(request, value))
         if field is not None and field.flatchoices:

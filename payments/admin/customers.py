@@ -90,7 +90,7 @@ class CustomerAdmin(FinanceAdmin):
             searching.begins(("value",), term.lower()), kind=CustomerIdentity.Kind.EMAIL
         )
         return queryset.filter(
-            searching.exactly(self.search_emails, term, any_case=True)
+            searching.in_any_case(self.search_emails, term)
             | searching.among("pk", known.values_list("customer_id", flat=True))
         )
 

@@ -166,7 +166,7 @@ class PaymentAdmin(FinanceAdmin):
             searching.begins(("value",), term.lower()), kind=CustomerIdentity.Kind.EMAIL
         )
         return queryset.filter(
-            searching.exactly(self.search_emails, term, any_case=True)
+            searching.in_any_case(self.search_emails, term)
             | searching.among("customer_id", known.values_list("customer_id", flat=True))
         )
 

@@ -13,7 +13,9 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING, Literal
 
 from django.db import connection
-from django.db.models import Q
+from django.db.models import Q, Value
+from django.db.models.functions import Upper
+from django.db.models.lookups import Exact
 
 from payments.money import FOUR_DECIMAL, THREE_DECIMAL, ZERO_DECIMAL, exponent
 
@@ -28,7 +30,12 @@ AMOUNT = re.compile(
     r"^(?P<before>[A-Za-z]{3}|zł|[€$£])?\s*(?P<number>\d[\d\s.,']*)\s*(?P<after>[A-Za-z]{3}|zł|[€$£])?$"
 )
 SIGNS = {"zł": "PLN", "€": "EUR", "$": "USD", "£": "GBP"}
-LARGEST = 10**15
+GROUPED = re.compile(
+    r"(?P<whole>\d{1,3}(?P<mark>[.,])\d{3}(?:(?P=mark)\d{3})*)(?:(?!(?P=mark))[.,](?P<part>\d+))?"
+)
+PLAIN = re.compile(r"(?P<whole>\d+)(?:[.,](?P<part>\d+))?")
+# What still fits the database's integers in a currency's smallest units.
+LARGEST = 9 * 10**18
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +97,15 @@ def amount(term: str) -> Amount | None:
 
 
 def _decimal(typed: str, *, has_mils: bool) -> Decimal | None:
-    bare = re.sub(r"[\s']", "", typed).rstrip(".,")
-    mark = max(bare.rfind("."), bare.rfind(","))
-    digits = len(bare) - mark - 1
-    # "1.249" and "1,249" are thousands, "249,00" and "249.5" are not.
-    if mark == -1 or (digits == 3 and not has_mils):
-        plain = re.sub(r"[.,]", "", bare)
-    else:
-        plain = f"{re.sub('[.,]', '', bare[:mark])}.{bare[mark + 1 :]}"
-    return Decimal(plain) if re.fullmatch(r"\d+(\.\d+)?", plain) else None
+    """Thousands and decimals told apart: "1.249" and "1,249" are thousands, unless of a currency
+    with three decimals."""
+    bare = re.sub(r"[\s']", "", typed)
+    ways = (PLAIN, GROUPED) if has_mils else (GROUPED, PLAIN)
+    for way in ways:
+        if found := way.fullmatch(bare):
+            whole = re.sub(r"[.,]", "", found["whole"])
+            return Decimal(f"{whole}.{found['part'] or 0}")
+    return None
 
 
 def begins(fields: Iterable[str], term: str) -> Q:
@@ -118,11 +125,19 @@ def _begins(field: str, term: str) -> Q:
     return Q(**{f"{field}__gte": term, f"{field}__lt": f"{term}\U0010ffff"})
 
 
-def exactly(fields: Iterable[str], term: str, *, any_case: bool = False) -> Q:
-    """Rows where one of `fields` is `term`. Asking in any case needs an index on Upper(field)."""
+def exactly(fields: Iterable[str], term: str) -> Q:
+    """Rows where one of `fields` is `term`."""
     found = Q()
     for field in fields:
-        found |= Q(**{f"{field}__iexact" if any_case else field: term})
+        found |= Q(**{field: term})
+    return found
+
+
+def in_any_case(fields: Iterable[str], term: str) -> Q:
+    """Rows where one of `fields` is `term`, whatever the case: asks their index on Upper(...)."""
+    found = Q()
+    for field in fields:
+        found |= Q(Exact(Upper(field), Upper(Value(term))))
     return found
 
 

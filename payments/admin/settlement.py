@@ -79,7 +79,7 @@ class _OfPayment(FinanceAdmin):
         return ("external_id", "payment__email")
 
     def find_by_email(self, queryset: QuerySet, term: str) -> QuerySet:
-        paid = Payment.objects.filter(searching.exactly(("email",), term, any_case=True))
+        paid = Payment.objects.filter(searching.in_any_case(("email",), term))
         return queryset.filter(searching.among("payment_id", paid.values_list("pk", flat=True)))
 
     def find(self, queryset: QuerySet, term: str) -> QuerySet:

@@ -26,6 +26,7 @@ from payments.admin.base import (
     precise,
 )
 from payments.admin.states import page_at_provider, webhook_badge
+from payments.layout import laid_out
 from payments.masking import Mask
 from payments.models import InboundWebhook, Payment
 from payments.processing import reprocess
@@ -207,7 +208,7 @@ class InboundWebhookAdmin(FinanceAdmin):
 def readable(webhook: InboundWebhook) -> str:
     """The body laid out for reading, without keys, secrets and card numbers."""
     try:
-        text = json.dumps(json.loads(webhook.body), indent=2, ensure_ascii=False)
+        text = laid_out(json.loads(webhook.body))
     except (ValueError, RecursionError):
         text = webhook.body
     return Mask(_strings(webhook.account.secrets)).text(text, limit=LONGEST_BODY)

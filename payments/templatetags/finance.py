@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from django import template
 
 from payments import moments
+from payments.layout import laid_out
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -33,4 +33,4 @@ def duration(milliseconds: int | None) -> str:
 @register.filter
 def as_json(value: Any) -> str:
     """A JSON value laid out for reading; escaped by the template as any text."""
-    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    return laid_out(value)
