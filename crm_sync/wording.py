@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from django.utils import timezone
 from django.utils.formats import date_format, time_format
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, pgettext_lazy
+from django.utils.translation import get_language, gettext_lazy, pgettext_lazy
 
 from crm_sync.causes import CAUSES, Fix
 from crm_sync.models import Connection, Delivery
@@ -148,4 +148,6 @@ def clock(at: datetime) -> str:
     local = timezone.localtime(at)
     if local.date() == timezone.localdate():
         return time_format(local, "H:i")
-    return date_format(local, "j M, H:i")
+    # English shortens the month, Polish inflects it.
+    is_english = (get_language() or "").startswith("en")
+    return date_format(local, "j M, H:i" if is_english else "j E, H:i")

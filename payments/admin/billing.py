@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from django.contrib import admin
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext, ngettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
@@ -201,7 +201,7 @@ class ProviderInvoiceAdmin(FinanceAdmin):
     def payer(self, invoice: ProviderInvoice) -> str:
         return str(invoice.customer or "–")
 
-    @display(description=_("due"), formatting="price")
+    @display(description=pgettext_lazy("an amount", "due"), formatting="price")
     def due_text(self, invoice: ProviderInvoice) -> str:
         return str(invoice.due)
 

@@ -7,6 +7,7 @@ from typing import Any
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from payments.models.accounts import ProviderAccount
 from payments.models.customers import Customer
@@ -20,7 +21,7 @@ class Subscription(models.Model):
         INCOMPLETE = "incomplete", _("waits for the first payment")
         INCOMPLETE_EXPIRED = "incomplete_expired", _("never started")
         TRIALING = "trialing", _("trial")
-        ACTIVE = "active", _("active")
+        ACTIVE = "active", pgettext_lazy("a subscription", "active")
         PAST_DUE = "past_due", _("overdue")
         UNPAID = "unpaid", _("unpaid")
         PAUSED = "paused", _("paused")
@@ -149,7 +150,7 @@ class ProviderInvoice(models.Model):
     )
     status = models.CharField(_("status"), max_length=16, choices=Status)
     is_overdue = models.BooleanField(_("overdue"), default=False)
-    amount_due_minor = models.BigIntegerField(_("due"))
+    amount_due_minor = models.BigIntegerField(pgettext_lazy("an amount", "due"))
     amount_paid_minor = models.BigIntegerField(_("paid"))
     amount_remaining_minor = models.BigIntegerField(_("open"))
     currency = models.CharField(_("currency"), max_length=3)

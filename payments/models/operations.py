@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 
 class AuditEntry(models.Model):
@@ -20,7 +21,9 @@ class AuditEntry(models.Model):
     action = models.CharField(_("what"), max_length=60)
     subject = models.CharField(_("of what"), max_length=120, blank=True)
     details: models.JSONField[Any] = models.JSONField(_("details"), default=dict, blank=True)
-    address = models.GenericIPAddressField(_("from"), null=True, blank=True)
+    address = models.GenericIPAddressField(
+        pgettext_lazy("an internet address", "from"), null=True, blank=True
+    )
 
     class Meta:
         verbose_name = _("audit entry")
