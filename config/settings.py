@@ -16,7 +16,7 @@ from config.unfold import UNFOLD as UNFOLD
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = environ.Env()
-environ.Env.read_env(BASE_DIR / ".env")
+environ.Env.read_env(env.str("ENV_FILE", default=str(BASE_DIR / ".env")))
 
 VAR_DIR = Path(env.str("VAR_DIR", default=str(BASE_DIR / "var")))
 if not env.str("SECRET_KEY", default="") or not env.list("ENCRYPTION_KEYS", default=[]):
