@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 from django.utils import timezone
 from django.utils.formats import date_format, time_format
-from django.utils.translation import gettext as _
 from django.utils.translation import get_language, gettext_lazy, pgettext_lazy
+from django.utils.translation import gettext as _
 
 from crm_sync.causes import CAUSES, Fix
 from crm_sync.models import Connection, Delivery
