@@ -162,7 +162,7 @@ AXES_VERBOSE = False
 
 LANGUAGE_CODE: str = env.str("LANGUAGE_CODE", default="pl")
 LANGUAGES = [("pl", _("Polish")), ("en", _("English"))]
-LOCALE_PATHS = [BASE_DIR / "locale"]
+LOCALE_PATHS = [BASE_DIR / "locale", BASE_DIR / "locale" / "unfold"]
 TIME_ZONE: str = env.str("TIME_ZONE", default="Europe/Warsaw")
 USE_I18N = True
 USE_TZ = True
