@@ -50,6 +50,15 @@ class Sender:
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """Why and when one try to pay failed: the provider's code and words."""
+
+    code: str
+    reason: str
+    at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Letter:
     """What one e-mail says. `html` has its styles inlined and loads nothing from outside."""
 
@@ -93,9 +102,15 @@ def new_payment_notice(payment: Payment, sender: Sender, language: Language) -> 
     )
 
 
-def failed_payment_notice(payment: Payment, sender: Sender, language: Language) -> Letter:
-    """Tell the team which payment failed, why, and whether it will be tried again."""
-    explanation = explain(payment.failure_code, language)
+def failed_payment_notice(
+    payment: Payment, sender: Sender, language: Language, failure: Failure | None = None
+) -> Letter:
+    """Tell the team which try failed, why, and whether there will be another.
+
+    `failure` is the try that is told of; without it, the payment's latest.
+    """
+    told = failure or Failure(payment.failure_code, payment.failure_reason, payment.failed_at)
+    explanation = explain(told.code, language)
     return _write(
         "team_payment_failed",
         language,
@@ -103,11 +118,12 @@ def failed_payment_notice(payment: Payment, sender: Sender, language: Language) 
             **_facts(payment, language),
             **_for_team(payment),
             **_retries(payment, language),
+            "moment": _moment(told.at or payment.created_at, payment, language),
             "sender": asdict(sender),
             "reason": explanation.reason if explanation else "",
             "advice": explanation.advice if explanation else "",
-            "provider_says": one_line(payment.failure_reason, limit=500),
-            "code": one_line(payment.failure_code),
+            "provider_says": one_line(told.reason, limit=500),
+            "code": one_line(told.code),
         },
     )
 
@@ -218,9 +234,7 @@ def _for_team(payment: Payment) -> dict[str, str]:
 def _retries(payment: Payment, language: Language) -> dict[str, Any]:
     """What is known of further tries by the provider."""
     invoice = payment.invoice
-    failed_at = payment.failed_at or payment.created_at
     known: dict[str, Any] = {
-        "moment": _moment(failed_at, payment, language),
         "provider": payment.account.get_provider_display(),
         "is_single": invoice is None and payment.subscription is None,
     }

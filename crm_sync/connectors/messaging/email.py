@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from crm_sync.connectors.messaging.base import Line
     from crm_sync.models import Delivery
-    from payments.models import Payment
+    from payments.models import Event, Payment
 
 # The schemes of EMAIL_URL: how the session is protected, and the usual port.
 SCHEMES: dict[str, tuple[Literal["none", "starttls", "tls"], int]] = {
@@ -63,12 +63,8 @@ SWITCHES = {
     NEW_PAYMENT: "tells_of_payments",
     FAILED_PAYMENT: "tells_of_failures",
 }
-# What the team is told, and the cause named when nobody of the team can be reached.
+# The cause named when nobody of the team can be reached.
 TEAM_REFUSED = "email.team_address_refused"
-NOTICES = {
-    NEW_PAYMENT: emails.new_payment_notice,
-    FAILED_PAYMENT: emails.failed_payment_notice,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,16 +240,17 @@ class Email(Messenger[Mail]):
         contact = emails.Sender(sender.name, self.option("reply_to") or sender.contact)
         language: emails.Language = "pl" if self.option("team_language") == "pl" else "en"
         if delivery.purpose == RECEIPT:
-            address = emails.address_of(payment)
-            if not address:
-                is_new = delivery.created_at > timezone.now() - ADDRESS_PATIENCE
-                raise (RetryLater if is_new else Rejected)("email.no_address")
+            to = Recipients((_address_of(payment, delivery),), name=emails.one_line(payment.name))
             letter = emails.receipt(payment, contact)
-            to = Recipients((_mailbox(address),), name=emails.one_line(payment.name))
+            return _mail(letter, sender, contact.contact, to, delivery)
+        team = tuple(_mailbox(each, TEAM_REFUSED) for each in self._team())
+        to = Recipients(team, refused=TEAM_REFUSED)
+        if delivery.purpose == NEW_PAYMENT:
+            letter = emails.new_payment_notice(payment, contact, language)
         else:
-            letter = NOTICES[delivery.purpose](payment, contact, language)
-            team = tuple(_mailbox(each, TEAM_REFUSED) for each in self._team())
-            to = Recipients(team, refused=TEAM_REFUSED)
+            letter = emails.failed_payment_notice(
+                payment, contact, language, _failure_of(delivery.event)
+            )
         return _mail(letter, sender, contact.contact, to, delivery)
 
     def _team(self) -> tuple[str, ...]:
@@ -306,6 +303,23 @@ def server_of(url: str, our_name: str) -> Server:
         user=unquote(parts.username or ""),
         password=unquote(parts.password or ""),
         our_name=our_name,
+    )
+
+
+def _address_of(payment: Payment, delivery: Delivery) -> str:
+    address = emails.address_of(payment)
+    if address:
+        return _mailbox(address)
+    is_new = delivery.created_at > timezone.now() - ADDRESS_PATIENCE
+    raise (RetryLater if is_new else Rejected)("email.no_address")
+
+
+def _failure_of(event: Event | None) -> emails.Failure | None:
+    """The try that this event tells of, where it says so: a payment may fail several times."""
+    if event is None or not (event.facts.get("code") or event.facts.get("reason")):
+        return None
+    return emails.Failure(
+        str(event.facts.get("code") or ""), str(event.facts.get("reason") or ""), event.occurred_at
     )
 
 

@@ -24,7 +24,7 @@ class Killed(BaseException):
     """Stands for SIGKILL: nothing catches it."""
 
 
-def happened(payment, type_=PAYMENT_SUCCEEDED, subject=None):
+def happened(payment, type_=PAYMENT_SUCCEEDED, subject=None, **facts):
     with transaction.atomic():
         record(
             type_,
@@ -32,6 +32,7 @@ def happened(payment, type_=PAYMENT_SUCCEEDED, subject=None):
             livemode=payment.livemode,
             occurred_at=timezone.now(),
             payment=payment,
+            facts=facts,
         )
 
 
@@ -89,6 +90,18 @@ def test_each_failed_try_of_a_customer_is_told_once(mail, email_account):
         happened(payment, PAYMENT_FAILED, f"payment:{payment.pk}:{charge}")
     work_off(connection)
     assert len(mail.sandbox.mailbox) == 2
+
+
+def test_each_notice_gives_the_reason_of_its_own_try(mail, email_account):
+    connection = email_account(mail.smtp_port, team_language="en")
+    payment = PaymentFactory(status="failed", failure_code="expired_card")
+    happened(payment, PAYMENT_FAILED, f"payment:{payment.pk}:ch_1", code="insufficient_funds")
+    happened(payment, PAYMENT_FAILED, f"payment:{payment.pk}:ch_2", code="expired_card")
+    happened(payment, PAYMENT_FAILED, f"payment:{payment.pk}:ch_3", code="", reason="")
+    work_off(connection)
+    short, expired = "There was not enough money on the account or card.", "The card has expired."
+    told = [(short in letter.text, expired in letter.text) for letter in mail.sandbox.mailbox]
+    assert sorted(told) == [(False, True), (False, True), (True, False)]
 
 
 @pytest.mark.parametrize(
