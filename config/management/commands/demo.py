@@ -9,11 +9,13 @@ from urllib.request import urlopen
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.urls import reverse
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
 from config import demo
+from config.management.commands.run import ADDRESS_FILE
 from config.management.commands.sandbox import HTTP_PORT, SMTP_PORT
 from config.sandbox.server import running_sandbox
 from config.sandbox.world import Sandbox
@@ -36,7 +38,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         console = Console(highlight=False, soft_wrap=True)
-        site = (options["site"] or settings.SITE_URL).rstrip("/")
+        site = (options["site"] or _running_at()).rstrip("/")
         _check_site(site)
         state = settings.VAR_DIR / "sandbox.json"
         sandbox = Sandbox()
@@ -64,6 +66,14 @@ class Command(BaseCommand):
             ) from problem
         finally:
             sandbox.save(state)
+
+
+def _running_at() -> str:
+    """Where `manage.py run` of this folder said that it answers."""
+    try:
+        return (settings.VAR_DIR / "run" / ADDRESS_FILE).read_text().strip()
+    except FileNotFoundError:
+        return settings.SITE_URL
 
 
 def _check_site(site: str) -> None:
@@ -101,9 +111,9 @@ def _table(now: demo.Progress) -> Table:
 
 
 def _say_where(console: Console, site: str) -> None:
-    console.print(f"\n  Payments       {site}/admin/payments/payment/")
-    console.print(f"  To mend        {site}/admin/crm_sync/failures/")
-    console.print(f"  Everything     {site}/admin/\n")
+    console.print(f"\n  Payments       {site}{reverse('admin:payments_payment_changelist')}")
+    console.print(f"  To mend        {site}{reverse('admin:crm_sync_failures')}")
+    console.print(f"  Everything     {site}{reverse('admin:index')}\n")
 
 
 def _stay(console: Console) -> None:

@@ -15,6 +15,8 @@ from config.setup import one_time_setup_url
 from config.supervision import become_supervisor
 from payments.roles import ensure_roles
 
+ADDRESS_FILE = "address"
+
 
 class Command(BaseCommand):
     help = "Prepares the database, then runs the web server and the worker until Ctrl+C."
@@ -32,7 +34,7 @@ class Command(BaseCommand):
         if hint:
             console.print(f"[yellow]{hint}[/yellow]")
         link = one_time_setup_url()
-        address = settings.SITE_URL if settings.IS_HTTPS else f"http://{host}:{port}"
+        address = os.environ.get("SITE_URL", f"http://{host}:{port}").rstrip("/")
         console.print(f"\n  Quittance  [bold]{address}/admin/[/bold]")
         if link:
             console.print(f"  First administrator, once: [bold]{address}{link}[/bold]")
@@ -42,6 +44,8 @@ class Command(BaseCommand):
         console.print("  Stop with Ctrl+C\n")
         # Links in e-mails and in the CRM lead to where it really answers.
         os.environ.setdefault("SITE_URL", address)
-        become_supervisor(
-            settings.VAR_DIR / "run", ["web", "worker"], ["--host", host, "--port", port]
-        )
+        run_dir = settings.VAR_DIR / "run"
+        run_dir.mkdir(parents=True, exist_ok=True)
+        # Another terminal finds it here: `manage.py demo`.
+        (run_dir / ADDRESS_FILE).write_text(address)
+        become_supervisor(run_dir, ["web", "worker"], ["--host", host, "--port", port])
