@@ -8,29 +8,14 @@ action is safe when two people press at once, answers how many deliveries it mov
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import (
-    Case,
-    CharField,
-    Count,
-    Exists,
-    F,
-    Max,
-    Min,
-    OuterRef,
-    Q,
-    Sum,
-    Value,
-    When,
-    Window,
-)
-from django.db.models.functions import RowNumber
+from django.db.models import Case, CharField, Count, F, Max, Q, Value, When
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -38,12 +23,13 @@ from crm_sync import deliveries, records
 from crm_sync.models import BulkRetry, Connection, Delivery
 from payments import audit, customers
 from payments.events import CUSTOMER_UPDATED, record
+from payments.literals import literals
 from payments.models import Customer, CustomerIdentity
 from payments.money import Money, exponent
 from payments.texts import clean_email
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from django.contrib.auth.models import User
     from django.db.models import QuerySet
@@ -77,7 +63,7 @@ class Which:
     amount_to: Decimal | None = None
 
     def deliveries(self) -> QuerySet[Delivery]:
-        found = Delivery.objects.filter(state__in=Delivery.FAILED)
+        found = Delivery.objects.filter(state__in=literals(Delivery.FAILED))
         if self.connection is not None:
             found = found.filter(connection=self.connection)
         if self.state:
@@ -107,7 +93,7 @@ class Which:
 
     def as_dict(self) -> dict[str, str]:
         """The narrowing values as texts: for an address, a form or a JSON column."""
-        given = ((field.name, getattr(self, field.name)) for field in fields(self))
+        given = ((each.name, getattr(self, each.name)) for each in fields(self))
         return {name: str(value) for name, value in given if value not in (None, "")}
 
     @classmethod
@@ -120,7 +106,7 @@ class Which:
             "amount_from": Decimal,
             "amount_to": Decimal,
         }
-        known = {field.name for field in fields(cls)}
+        known = {each.name for each in fields(cls)}
         return cls(
             **{name: read.get(name, str)(text) for name, text in texts.items() if name in known}
         )
@@ -172,37 +158,25 @@ class Group:
 
 def open_count() -> int:
     """How many deliveries wait for a person; stops counting at BADGE_LIMIT + 1. One query."""
-    failed = Delivery.objects.filter(state__in=Delivery.FAILED).order_by()
+    failed = Delivery.objects.filter(state__in=literals(Delivery.FAILED)).order_by()
     return failed[: BADGE_LIMIT + 1].count()
 
 
 def groups(which: Which | None = None) -> list[Group]:
     """The failures in `which` as cards, biggest first. Four queries, however many there are."""
     which = which or Which()
-    marked = which.deliveries().order_by().annotate(card=_card(which))
     key = ("connection_id", "state", "cause", "card")
-    same_card = {name: OuterRef(name) for name in key}
-    rows = marked.values(*key, "currency").annotate(
-        **_totals(marked.filter(**same_card)), first_at=Min("failed_at"), last_at=Max("failed_at")
-    )
-    cards: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for row in rows:
-        cards.setdefault(tuple(row[name] for name in key), []).append(row)
-
-    previews: dict[tuple[Any, ...], list[Delivery]] = {}
-    newest = Window(RowNumber(), partition_by=[F(name) for name in key], order_by=F("pk").desc())
-    for delivery in (
-        marked.annotate(place=newest)
-        .filter(place__lte=3)
-        .select_related("payment", "customer")
-        .order_by("-pk")
-    ):
-        previews.setdefault(tuple(getattr(delivery, name) for name in key), []).append(delivery)
-
-    connections = Connection.objects.defer("secrets").in_bulk({card[0] for card in cards})
+    rows = which.deliveries().order_by().annotate(card=_card(which)).values_list(*key, *TALLIED)
+    tallies: dict[tuple[Any, ...], Tally] = {}
+    for *card, pk, payment, currency, minor, failed_at in rows.iterator(chunk_size=5000):
+        tally = tallies.setdefault(tuple(card), Tally())
+        tally.add(pk, payment, currency, minor, failed_at)
+    shown = [pk for tally in tallies.values() for pk in tally.newest]
+    previews = Delivery.objects.select_related("payment", "customer").in_bulk(shown)
+    connections = Connection.objects.defer("secrets").in_bulk({card[0] for card in tallies})
     found = [
-        _group(which, connections[card[0]], card, rows_of_card, previews.get(card, []))
-        for card, rows_of_card in cards.items()
+        _group(which, connections[card[0]], card, tally, previews)
+        for card, tally in tallies.items()
     ]
     return sorted(found, key=lambda group: (-group.size.count, group.cause, group.about))
 
@@ -214,8 +188,47 @@ def plan(which: Which) -> Plan:
 
 def plan_of(chosen: QuerySet[Delivery]) -> Plan:
     """How much these deliveries are together. One query."""
-    meant = chosen.order_by()
-    return _plan(meant.values("currency").annotate(**_totals(meant)))
+    tally = Tally()
+    for row in chosen.order_by().values_list(*TALLIED).iterator(chunk_size=5000):
+        tally.add(*row)
+    return tally.plan
+
+
+# Only what the index deliveries_failed holds: adding up reads no row of the table.
+TALLIED = ("pk", "payment_id", "currency", "amount_minor", "failed_at")
+PREVIEWED = 3
+
+
+@dataclass(slots=True)
+class Tally:
+    """Deliveries being added up. A payment's money counts once."""
+
+    count: int = 0
+    payments: set[int] = field(default_factory=set)
+    minor: dict[str, int] = field(default_factory=dict)
+    first_at: datetime | None = None
+    last_at: datetime | None = None
+    newest: list[int] = field(default_factory=list)
+
+    def add(
+        self, pk: int, payment: int | None, currency: str, minor: int, failed_at: datetime | None
+    ) -> None:
+        self.count += 1
+        if payment is None or payment not in self.payments:
+            self.minor[currency] = self.minor.get(currency, 0) + minor
+        if payment is not None:
+            self.payments.add(payment)
+        if failed_at is not None:
+            self.first_at = min(self.first_at or failed_at, failed_at)
+            self.last_at = max(self.last_at or failed_at, failed_at)
+        if len(self.newest) < PREVIEWED or pk > self.newest[-1]:
+            self.newest = sorted((*self.newest, pk), reverse=True)[:PREVIEWED]
+
+    @property
+    def plan(self) -> Plan:
+        sums = sorted((currency, minor) for currency, minor in self.minor.items())
+        money = tuple(Money(minor, currency) for currency, minor in sums if currency and minor)
+        return Plan(self.count, len(self.payments), money)
 
 
 def _card(which: Which) -> Case:
@@ -235,33 +248,12 @@ def _card(which: Which) -> Case:
     )
 
 
-def _totals(same: QuerySet[Delivery]) -> dict[str, Any]:
-    """Aggregates for a Plan; `same` are the deliveries counted together with an outer one."""
-    earlier = same.filter(payment=OuterRef("payment"), pk__lt=OuterRef("pk"))
-    return {
-        "count": Count("pk"),
-        "payments": Count("payment", distinct=True),
-        "minor": Sum("amount_minor", filter=~Exists(earlier), default=0),
-    }
-
-
-def _plan(rows: Iterable[Mapping[str, Any]]) -> Plan:
-    sums = sorted(rows, key=lambda row: str(row["currency"]))
-    return Plan(
-        count=sum(row["count"] for row in sums),
-        payments=sum(row["payments"] for row in sums),
-        money=tuple(
-            Money(row["minor"], row["currency"]) for row in sums if row["currency"] and row["minor"]
-        ),
-    )
-
-
 def _group(
     which: Which,
     connection: Connection,
     card: tuple[Any, ...],
-    rows: list[dict[str, Any]],
-    preview: list[Delivery],
+    tally: Tally,
+    previews: Mapping[int, Delivery],
 ) -> Group:
     _pk, state, cause, about = card
     is_about_many = about == MANY
@@ -278,10 +270,10 @@ def _group(
         cause=cause,
         about="" if is_about_many else about,
         is_about_many=is_about_many,
-        size=_plan(rows),
-        first_at=min((row["first_at"] for row in rows if row["first_at"]), default=None),
-        last_at=max((row["last_at"] for row in rows if row["last_at"]), default=None),
-        preview=tuple(preview),
+        size=tally.plan,
+        first_at=tally.first_at,
+        last_at=tally.last_at,
+        preview=tuple(previews[pk] for pk in tally.newest if pk in previews),
     )
 
 

@@ -12,6 +12,7 @@ from django.db.models import Count, IntegerField, Max, Min, OuterRef, Q, Subquer
 from django.utils import timezone
 
 from crm_sync.models import Connection, Delivery
+from payments.literals import Literal, literals
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,7 +57,7 @@ def held() -> list[Held]:
 def retrying() -> list[Retrying]:
     """What is tried again by itself, soonest first. Two queries."""
     rows = list(
-        Delivery.objects.filter(state=Delivery.State.WAITING)
+        Delivery.objects.filter(state=Literal(Delivery.State.WAITING))
         .order_by()
         .values("connection_id", "cause")
         .annotate(count=Count("pk"), next_at=Min("due_at"), last_at=Max("due_at"))
@@ -92,7 +93,7 @@ def failed_up_to_limit() -> CountUpTo:
 
 
 def _count_up_to_limit(states: Iterable[str]) -> CountUpTo:
-    some = Delivery.objects.filter(connection=OuterRef("pk"), state__in=states).order_by()
+    some = Delivery.objects.filter(connection=OuterRef("pk"), state__in=literals(states)).order_by()
     return CountUpTo(some.values("pk")[:LIMIT])
 
 

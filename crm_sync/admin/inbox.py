@@ -54,6 +54,14 @@ class Card:
     first: str
     last: str
 
+    @property
+    def main(self) -> str:
+        """The button to press first: what mends the cause, else "open" or "retry"."""
+        if self.fix is not None:
+            return "fix"
+        needs_a_look = self.group.is_unsure or self.explanation.fix == "customer_email"
+        return "open" if needs_a_look else "retry"
+
 
 @dataclass(frozen=True, slots=True)
 class Row:

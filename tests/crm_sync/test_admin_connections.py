@@ -38,10 +38,9 @@ def administrator(client):
 
 @pytest.fixture
 def abacus():
-    return Connection.objects.create(
+    return failing.hubspot(
+        "Abacus",
         connector="abacus",
-        label="Abacus",
-        livemode=False,
         secrets={"token": SECRET, "old_token": "older", "renewed": "by the worker"},
         options={"shelf": "top", "hidden": 1},
     )
@@ -169,7 +168,7 @@ def test_a_failed_test_says_what_happened_what_to_do_and_the_systems_own_words(
 def test_a_broken_connector_is_an_answer_too_and_not_an_error_page(
     administrator, abacus, monkeypatch
 ):
-    monkeypatch.setattr(Abacus, "check", lambda self: {}["token"])
+    monkeypatch.setattr(Abacus, "check", lambda self: self.shelf)
 
     assert "Our own program made a mistake" in shown(administrator.post(address("check", abacus)))
 

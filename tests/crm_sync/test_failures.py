@@ -6,12 +6,14 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+import time_machine
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from crm_sync import deliveries, failures, waiting
 from crm_sync.failures import Which
 from crm_sync.models import BulkRetry, Connection, Delivery
+from payments.literals import Literal
 from payments.models import AuditEntry, CustomerIdentity, Event
 from payments.money import Money
 from tests.crm_sync import failing
@@ -196,26 +198,19 @@ def test_ignoring_needs_a_reason_and_names_who_did_it(hubspot, bookkeeper):
     assert failures.groups() == []
 
 
-def test_what_was_ignored_for_a_week_comes_back(hubspot, bookkeeper, time_machine_at):
+def test_what_was_ignored_for_a_week_comes_back(hubspot, bookkeeper):
     record = failing.delivery(hubspot)
     message = failing.unsure_receipt(failing.mailbox())
     week = timezone.now() + timedelta(days=7)
     failures.ignore(these(record, message), bookkeeper, "on holiday", week)
 
     assert deliveries.return_ignored() == 0
-    with time_machine_at(week + timedelta(minutes=1)):
+    with time_machine.travel(week + timedelta(minutes=1), tick=False):
         assert deliveries.return_ignored() == 2
 
     record.refresh_from_db()
     message.refresh_from_db()
     assert (record.state, message.state) == (State.NEEDS_ATTENTION, State.UNSURE)
-
-
-@pytest.fixture
-def time_machine_at():
-    import time_machine
-
-    return lambda moment: time_machine.travel(moment, tick=False)
 
 
 def test_a_corrected_address_is_kept_beside_the_former_one_and_retries_what_failed(bookkeeper):
@@ -334,3 +329,15 @@ def test_what_is_tried_again_by_itself_says_when(hubspot):
 
     assert (retrying.count, retrying.next_at, retrying.last_at) == (2, soon, later)
     assert waiting.held() == []
+
+
+def test_failures_are_asked_for_in_the_words_of_their_partial_index():
+    sql, values = Which(cause="crashed").deliveries().query.sql_with_params()
+
+    assert "IN ('needs_attention', 'unsure')" in sql
+    assert values == ("crashed",)
+
+
+def test_only_a_word_of_our_own_is_written_into_a_query():
+    with pytest.raises(ValueError, match="not a plain word"):
+        Literal("x' or '1'='1")
