@@ -60,6 +60,18 @@ def _list(model: str, title: _StrOrPromise, icon: str, **more: Any) -> dict[str,
     }
 
 
+def _is_among_deliveries(request: HttpRequest) -> bool:
+    """The failures' pages stand below the list of deliveries, but have an entry of their own."""
+    deliveries, inbox = map(
+        _address, ("admin:crm_sync_delivery_changelist", "admin:crm_sync_failures")
+    )
+    return bool(
+        deliveries
+        and request.path.startswith(deliveries)
+        and not (inbox and request.path.startswith(inbox))
+    )
+
+
 def _may_see(permission: str, page: str) -> Callable[[HttpRequest], bool]:
     def allowed(request: HttpRequest) -> bool:
         return bool(_address(page)) and request.user.has_perm(permission)
@@ -122,7 +134,9 @@ UNFOLD: dict[str, Any] = {
                 "title": _("What leaves"),
                 "separator": True,
                 "items": [
-                    _list("crm_sync.delivery", _("Deliveries"), "outbox"),
+                    _list(
+                        "crm_sync.delivery", _("Deliveries"), "outbox", active=_is_among_deliveries
+                    ),
                     _list("crm_sync.connection", _("Connections"), "hub"),
                 ],
             },
