@@ -58,8 +58,9 @@ class Draft:
 
     @property
     def content(self) -> dict[str, Any]:
-        """What is remembered as sent."""
-        return {"values": self.wanted, "step": self.step}
+        """What is remembered as sent, once it is."""
+        tie = {"contact": self.contact_id} if self.is_tied else {}
+        return {"values": self.wanted, "step": self.step, **tie}
 
     @property
     def is_in_step(self) -> bool:

@@ -7,6 +7,7 @@ way its system wants. A value of ours that is empty never erases one of theirs.
 
 from __future__ import annotations
 
+import functools
 import string
 import unicodedata
 from dataclasses import dataclass, field
@@ -154,26 +155,27 @@ def put_together(template: str, source: Source) -> str:
     Raises Misconfigured for a placeholder that is not in PLACEHOLDERS.
     """
     parts = []
-    for text, name, is_plain in _pieces(template):
-        parts.append(text)
-        if name is None:
-            continue
-        if not is_plain or name not in PLACEHOLDERS:
-            raise Misconfigured("mapping.unknown_placeholder", detail=f"{{{name}}}")
-        with translation.override(source.language):
+    with translation.override(source.language):
+        for text, name, is_plain in _pieces(template):
+            parts.append(text)
+            if name is None:
+                continue
+            if not is_plain or name not in PLACEHOLDERS:
+                raise Misconfigured("mapping.unknown_placeholder", detail=f"{{{name}}}")
             parts.append(as_words(SOURCE_FIELDS[PLACEHOLDERS[name]].read(source), source))
     return clean("".join(parts)).strip()
 
 
-def _pieces(template: str) -> list[tuple[str, str | None, bool]]:
+@functools.lru_cache(maxsize=256)
+def _pieces(template: str) -> tuple[tuple[str, str | None, bool], ...]:
     """(text before, placeholder or None, whether it is a bare name). Broken braces count as one."""
     try:
-        return [
+        return tuple(
             (text, name, not spec and conversion is None)
             for text, name, spec, conversion in string.Formatter().parse(template)
-        ]
+        )
     except ValueError:
-        return [("", template, False)]
+        return (("", template, False),)
 
 
 def check_template(template: str) -> None:

@@ -276,7 +276,7 @@ class Crm(Connector):
         for draft in drafts:
             if draft.is_touched and not draft.problem:
                 records.in_step(draft.record, {**draft.record.sent, **draft.content})
-        records.keep([draft.record for draft in drafts])
+        records.keep([draft.record for draft in drafts if draft.record.remote_id])
 
     def _unmark(self, drafts: Iterable[Draft]) -> None:
         """This try created nothing. What an earlier one may have created stays marked."""
@@ -425,11 +425,9 @@ class Crm(Connector):
                 records.doubt(self.connection, CONTACT, deal.contact_id)
                 deal.problem = RetryLater(GONE, detail=deal.contact_id)
         reach("crm.associated")
-        tied = [deal for deal in brought if deal.is_tied and not deal.problem]
+        tied = [deal for deal in loose if deal.is_tied and not deal.problem]
         for deal in tied:
-            records.in_step(
-                deal.record, {**deal.record.sent, **deal.content, "contact": deal.contact_id}
-            )
+            records.in_step(deal.record, {**deal.record.sent, **deal.content})
         records.keep([deal.record for deal in tied])
 
     def _each(
