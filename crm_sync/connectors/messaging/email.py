@@ -13,9 +13,10 @@ import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from email.header import Header
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP, SMTPUTF8
+from email.policy import SMTPUTF8, EmailPolicy
 from email.utils import format_datetime, parseaddr
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Literal
@@ -81,6 +82,23 @@ class Mail(Envelope):
     """A whole e-mail, and what its file is called where it is kept as one."""
 
     file_name: str = ""
+
+
+class _WholeSubjects(EmailPolicy):
+    """Python's own policy encodes a subject in pieces and doubles the space where two lines meet.
+
+    Everybody sees it: "Kurs online:  Księgowość". Encoded as one text, it arrives as it was.
+    """
+
+    def fold_binary(self, name: str, value: Any) -> bytes:
+        text = str(value)
+        if name != "Subject" or text.isascii():
+            return super().fold_binary(name, value)
+        encoded = Header(text, "utf-8", header_name=name).encode(linesep=self.linesep)
+        return f"{name}: {encoded}{self.linesep}".encode()
+
+
+SMTP = _WholeSubjects(linesep="\r\n")
 
 
 class Email(Messenger[Mail]):

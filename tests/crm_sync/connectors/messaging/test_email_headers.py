@@ -84,3 +84,14 @@ def test_no_name_and_no_product_becomes_a_header_or_a_recipient(email_account, p
             assert len(shown.splitlines()) <= 1
         assert len(content) < 60_000
         assert max(len(line) for line in content.split(b"\r\n")) < 998
+
+
+def test_a_long_polish_subject_arrives_letter_by_letter(email_account, mail):
+    connection = email_account(mail.smtp_port)
+    product = "Kurs online: Księgowość od zera, Szablony umów"
+    anna = PaymentFactory(email="anna@example.com", product_name=product, name="Michał Mazur")
+
+    deliver(connection, owed(connection, NEW, anna))
+
+    (message,) = mail.sandbox.mailbox.to("finanse@example.com")
+    assert f"{product} (Michał Mazur)" in message.subject
