@@ -175,11 +175,11 @@ def tell_month(sandbox: RunningSandbox, seed: int) -> int:
     faults.add("smtp_no_such_mailbox", match=UNKNOWN_MAILBOX)
     faults.add("smtp_dropped_after_data", match=LOST_LINE, times=1)
     stripe.believable_month(seed, webhooks=True)
-    for number, person in enumerate(MISHAPS):
+    for person in MISHAPS:
         stripe.pay(
             amount=24_900,
             currency="pln",
-            description=f"Pakiet Automatyzacji CRM {number + 1}",
+            product="Pakiet Automatyzacji CRM",
             method=("card", "visa", "4242"),
             **person,
         )

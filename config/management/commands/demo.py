@@ -54,7 +54,9 @@ class Command(BaseCommand):
                 else:
                     with console.status("A month of payments happens at Stripe ..."):
                         events = demo.tell_month(running, options["seed"])
-                    console.print(f"{events} events are on their way to {site}.")
+                    console.print(
+                        f"{events} events happened; those we listen to are on their way to {site}."
+                    )
                 _watch(console, account)
                 _say_where(console, site)
                 if not options["leave"]:
