@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import secrets
 import socket
 import threading
@@ -22,7 +23,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
 from django.db.models import Case, Count, F, PositiveSmallIntegerField, Q, Value, When
 from django.utils import timezone
 
@@ -42,10 +43,11 @@ from crm_sync.connectors.base import (
 from crm_sync.models import Attempt, Connection, Delivery
 from payments.crashpoints import reach
 from payments.inserts import insert_once
+from payments.literals import Literal, literals
 from payments.retries import MAX_CRASHES, delay_after
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
     from django.contrib.auth.models import User
@@ -62,6 +64,9 @@ LEASE_RESERVE = timedelta(seconds=25)
 WORKER = f"{socket.gethostname()}:{os.getpid()}"
 State = Delivery.State
 Kind = Delivery.Kind
+# Written into the SQL, so that SQLite sees that a partial index fits.
+OPEN = literals(Delivery.OPEN)
+LEASED = Literal(State.LEASED)
 
 
 # --- Plan ------------------------------------------------------------------------------------
@@ -139,13 +144,13 @@ def due(now: datetime | None = None) -> QuerySet[Delivery]:
     """What could be claimed now, of connections that may be worked for."""
     moment = now or timezone.now()
     return Delivery.objects.filter(
-        state__in=Delivery.OPEN, due_at__lte=moment, connection__in=limits.available(moment)
+        state__in=OPEN, due_at__lte=moment, connection__in=limits.available(moment)
     )
 
 
 def expired(now: datetime) -> QuerySet[Delivery]:
     """Leases that ran out: their worker died or hangs."""
-    return Delivery.objects.filter(state=State.LEASED, lease_until__lt=now)
+    return Delivery.objects.filter(state=LEASED, lease_until__lt=now)
 
 
 def connections_with_work(now: datetime, most_batches: int) -> list[Connection]:
@@ -156,7 +161,7 @@ def connections_with_work(now: datetime, most_batches: int) -> list[Connection]:
     """
     running = {
         row["connection"]: row["batches"]
-        for row in Delivery.objects.filter(state=State.LEASED)
+        for row in Delivery.objects.filter(state=LEASED)
         .values("connection")
         .annotate(batches=Count("lease_token", distinct=True))
     }
@@ -165,7 +170,7 @@ def connections_with_work(now: datetime, most_batches: int) -> list[Connection]:
         for conn in limits.available(now)
         if running.get(conn.pk, 0) < most_batches
         and Delivery.objects.filter(
-            connection=conn, state__in=Delivery.OPEN, due_at__lte=now
+            connection=conn, state__in=OPEN, due_at__lte=now
         ).exists()
     ]
     return sorted(waiting, key=lambda conn: running.get(conn.pk, 0))
@@ -184,9 +189,9 @@ def claim(conn: Connection, limit: int | None = None) -> Batch | None:
     token = secrets.token_hex(16)
     lease_until = now + LEASE
     with transaction.atomic():
-        busy = Delivery.objects.filter(connection=conn, state=State.LEASED).values("order_key")
+        busy = Delivery.objects.filter(connection=conn, state=LEASED).values("order_key")
         rows = (
-            Delivery.objects.filter(connection=conn, state__in=Delivery.OPEN, due_at__lte=now)
+            Delivery.objects.filter(connection=conn, state__in=OPEN, due_at__lte=now)
             .exclude(order_key__in=busy)
             .order_by("is_history", "due_at", "id")
         )
@@ -215,7 +220,7 @@ def _lease(ids: Sequence[int], token: str, lease_until: datetime) -> None:
         return
     try:
         with transaction.atomic():
-            Delivery.objects.filter(pk__in=ids, state__in=Delivery.OPEN).update(
+            Delivery.objects.filter(pk__in=ids, state__in=OPEN).update(
                 state=State.LEASED,
                 lease_token=token,
                 lease_until=lease_until,
@@ -337,50 +342,73 @@ def settle(batch: Batch, parcels: Sequence[Parcel], started_at: datetime, durati
     """Write how each try ended, in one transaction, where we still hold the lease."""
     conn = batch.connection
     now = timezone.now()
-    good = [parcel for parcel in parcels if parcel.receipt is not None]
-    bad = [(parcel, parcel.problem) for parcel in parcels if parcel.problem is not None]
-    held_until = _follow_up_connection(conn, bool(good), [problem for _, problem in bad])
-    with transaction.atomic():
-        if good:
-            Delivery.objects.filter(
-                pk__in=[parcel.delivery.pk for parcel in good],
-                state=State.LEASED,
-                lease_token=batch.token,
-            ).update(
-                have=F("sending"),
-                state=Case(
-                    When(want__gt=F("sending"), kind=Kind.RECORD, then=Value(State.QUEUED)),
-                    default=Value(State.DELIVERED),
-                ),
-                attempts=Case(
-                    When(want__gt=F("sending"), kind=Kind.RECORD, then=Value(0)),
-                    default=F("attempts"),
-                    output_field=PositiveSmallIntegerField(),
-                ),
-                crashes=0,
-                due_at=now,
-                delivered_at=now,
-                lease_token="",
-                lease_until=None,
-                cause="",
-                cause_detail="",
-                problem="",
-                failed_at=None,
-            )
-        for parcel, problem in bad:
-            Delivery.objects.filter(
-                pk=parcel.delivery.pk, state=State.LEASED, lease_token=batch.token
-            ).update(
-                lease_token="",
-                lease_until=None,
-                cause=problem.cause,
-                cause_detail=problem.detail,
-                problem=problem.said,
-                **_state_after(parcel.delivery, problem, now, held_until),
-            )
+    problems = [parcel.problem for parcel in parcels if parcel.problem is not None]
+    held_until = _follow_up_connection(conn, len(problems) < len(parcels), problems)
+
+    def write() -> None:
+        _write_outcomes(batch, parcels, held_until, now)
         Attempt.objects.bulk_create(
             _attempt(parcel, conn, started_at, duration_ms) for parcel in parcels
         )
+
+    _in_one_transaction(write)
+
+
+def _write_outcomes(
+    batch: Batch, parcels: Sequence[Parcel], held_until: datetime | None, now: datetime
+) -> None:
+    good = [parcel.delivery.pk for parcel in parcels if parcel.receipt is not None]
+    rows = Delivery.objects.filter(state=State.LEASED, lease_token=batch.token)
+    if good:
+        is_wanted_again = Q(want__gt=F("sending"), kind=Kind.RECORD)
+        rows.filter(pk__in=good).update(
+            have=F("sending"),
+            state=Case(
+                When(is_wanted_again, then=Value(State.QUEUED)),
+                default=Value(State.DELIVERED),
+            ),
+            attempts=Case(
+                When(is_wanted_again, then=Value(0)),
+                default=F("attempts"),
+                output_field=PositiveSmallIntegerField(),
+            ),
+            crashes=0,
+            due_at=now,
+            delivered_at=now,
+            lease_token="",
+            lease_until=None,
+            cause="",
+            cause_detail="",
+            problem="",
+            failed_at=None,
+        )
+    for parcel in parcels:
+        problem = parcel.problem
+        if problem is None:
+            continue
+        rows.filter(pk=parcel.delivery.pk).update(
+            lease_token="",
+            lease_until=None,
+            cause=problem.cause,
+            cause_detail=problem.detail,
+            problem=problem.said,
+            **_state_after(parcel.delivery, problem, now, held_until),
+        )
+
+
+def _in_one_transaction(write: Callable[[], None]) -> None:
+    """Run `write` in a transaction of its own; again when the database says that it got in the way
+    of another one (a deadlock, a locked file)."""
+    for pause in (0.02, 0.1, 0.5, 2.0, None):
+        try:
+            with transaction.atomic():
+                write()
+        except OperationalError:
+            if pause is None:
+                raise
+            time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311
+        else:
+            return
 
 
 def _follow_up_connection(
@@ -472,9 +500,11 @@ def retry(deliveries: QuerySet[Delivery]) -> int:
 
     `unsure` messages are left alone: sending one again is a decision of its own (`resend`).
     """
-    return deliveries.filter(
-        state__in=(State.NEEDS_ATTENTION, State.WAITING, State.IGNORED)
-    ).update(**_anew())
+    return (
+        deliveries.filter(state__in=(State.NEEDS_ATTENTION, State.WAITING, State.IGNORED))
+        .exclude(kind=Kind.MESSAGE, intent_at__isnull=False)
+        .update(**_anew())
+    )
 
 
 def resend(delivery: Delivery) -> bool:

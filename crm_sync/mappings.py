@@ -67,6 +67,16 @@ def lines_of(connection: Connection, defaults: Sequence[Line]) -> list[MappingLi
     return [row for row in rows if row.is_enabled]
 
 
+def shows(connection: Connection, source_fields: Sequence[str]) -> bool:
+    """Whether a line or a template of the connection speaks of one of these fields of ours."""
+    rows = FieldMapping.objects.filter(connection=connection, is_enabled=True)
+    names = [name.rpartition(".")[2] for name in source_fields]
+    return any(
+        source_field in source_fields or any(f"{{{name}}}" in template for name in names)
+        for source_field, template in rows.values_list("source_field", "template")
+    )
+
+
 def write_defaults(connection: Connection, defaults: Sequence[Line]) -> int:
     """Give a new connection its connector's lines to edit; answers how many. Safe to repeat."""
     if FieldMapping.objects.filter(connection=connection).exists():

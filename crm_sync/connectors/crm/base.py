@@ -55,6 +55,9 @@ FOLLOWED = frozenset(
         events.DISPUTE_CLOSED,
     )
 )
+# What a payment.updated event names when only the fee became known, and our fields for it.
+FEES = frozenset(("fee_minor", "net_minor", "settlement_currency"))
+SHOWN_FEES = ("payment.fee", "payment.net")
 
 
 class Crm(Connector):
@@ -116,7 +119,7 @@ class Crm(Connector):
             key = f"customer:{event.customer_id}"
             return (Wish("record", CONTACT, key, key),)
         payment = event.payment
-        if event.type not in FOLLOWED or payment is None:
+        if event.type not in FOLLOWED or payment is None or self._is_only_about_fees(event):
             return ()
         # A payment that may never get a deal is not worth a delivery that says so.
         if not self._wants_deal(payment) and event.type != events.PAYMENT_SUCCEEDED:
@@ -131,6 +134,13 @@ class Crm(Connector):
                 delay_seconds=float(self.connection.options.get("settle_seconds") or 0),
             ),
         )
+
+    def _is_only_about_fees(self, event: Event) -> bool:
+        """A fee comes for every payment, and hardly any mapping shows it."""
+        changed = event.facts.get("changed") or ["?"]
+        if event.type != events.PAYMENT_UPDATED or not FEES.issuperset(changed):
+            return False
+        return not mappings.shows(self.connection, SHOWN_FEES)
 
     def _wants_deal(self, payment: Payment) -> bool:
         options = self.connection.options
