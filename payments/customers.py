@@ -89,6 +89,9 @@ def learn(
     payment: only fills what the provider does not know). Answers whether anything that people see
     changed; saves the customer when something did.
     """
+    if part == PAYER:
+        # A payment that names no address never takes away the one that another payment named.
+        as_of = [int("email" in profile), *as_of]
     before = customer.parts.get(part)
     if (
         before
