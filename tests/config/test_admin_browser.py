@@ -32,10 +32,9 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.django_db(transaction=True),
+    # Before live_server: it shares the connection of a database in memory only if that exists.
+    pytest.mark.usefixtures("django_db_setup"),
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
-    # The browser's threads outlive the test's loop by a moment.
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
 
