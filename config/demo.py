@@ -18,6 +18,7 @@ from config.sandbox.stripe.base import ACCOUNT, SANDBOX_KEY
 from crm_sync import mappings
 from crm_sync.connectors import connector_class
 from crm_sync.connectors.crm.base import Crm
+from crm_sync.first_connections import TEST_MAIL
 from crm_sync.models import Connection, Delivery, FieldMapping
 from payments.models import InboundWebhook, Payment, ProviderAccount
 from payments.providers import provider_for
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from config.sandbox.server import RunningSandbox
 
 SLUG = "sandbox"
-LABELS = {"hubspot": "HubSpot (sandbox)", "email": "E-mail (sandbox)"}
+LABELS = {"hubspot": "HubSpot (sandbox)", "email": TEST_MAIL}
 UNKNOWN_MAILBOX = "marek.literowka@example.com"
 LOST_LINE = "zofia.urwana@example.com"
 # Filled by a line of the mapping, and missing in the portal: one of the failures to mend.
@@ -171,10 +172,17 @@ def has_been_told(sandbox: RunningSandbox) -> bool:
 def tell_month(sandbox: RunningSandbox, seed: int) -> int:
     """Let the month happen, and the mishaps at its end; answers how many events there are."""
     stripe = sandbox.sandbox.stripe
+    stripe.believable_month(seed, webhooks=True)
+    tell_mishaps(sandbox)
+    return len(stripe.all("event"))
+
+
+def tell_mishaps(sandbox: RunningSandbox) -> None:
+    """Payments of today that fail on their way, each for another reason."""
+    stripe = sandbox.sandbox.stripe
     faults = sandbox.sandbox.faults
     faults.add("smtp_no_such_mailbox", match=UNKNOWN_MAILBOX)
     faults.add("smtp_dropped_after_data", match=LOST_LINE, times=1)
-    stripe.believable_month(seed, webhooks=True)
     for person in MISHAPS:
         stripe.pay(
             amount=24_900,
@@ -183,7 +191,6 @@ def tell_month(sandbox: RunningSandbox, seed: int) -> int:
             method=("card", "visa", "4242"),
             **person,
         )
-    return len(stripe.all("event"))
 
 
 def progress(account: ProviderAccount) -> Progress:
