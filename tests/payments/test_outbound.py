@@ -65,7 +65,7 @@ class Stranger:
             with contextlib.suppress(OSError), conn:
                 if self.context:
                     conn = self.context.wrap_socket(conn, server_side=True)
-                self.heard = conn.recv(65536)
+                self.heard = whole_request(conn)
                 if self.hang_up_at_once:
                     continue
                 for chunk in self.chunks:
@@ -88,6 +88,22 @@ def stranger():
     yield make
     for each in strangers:
         each.close()
+
+
+def whole_request(conn):
+    """Headers and body arrive in as many pieces as the network likes."""
+    heard = b""
+    while b"\r\n\r\n" not in heard:
+        piece = conn.recv(65536)
+        if not piece:
+            return heard
+        heard += piece
+    head, _, body = heard.partition(b"\r\n\r\n")
+    _, _, after = head.lower().partition(b"content-length:")
+    wanted = int(after.split(b"\r\n")[0] or 0)
+    while len(body) < wanted:
+        body += conn.recv(65536)
+    return head + b"\r\n\r\n" + body
 
 
 def answer(body, *, status="200 OK", kind="application/json", length=None, extra=""):

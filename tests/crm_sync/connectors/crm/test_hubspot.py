@@ -217,6 +217,18 @@ def test_what_a_salesperson_wrote_into_a_filled_field_stays(office):
     assert said["email"] == "other@example.com"
 
 
+def test_a_field_that_is_filled_when_empty_is_not_touched_by_other_news(office):
+    payment = anna_pays()
+    office.bring(payment)
+    records = office.portal.records["contacts"]
+    records.update(records.rows[office.contacts()[0]["id"]], {"lastname": "Nowak-Kowalska"})
+    payment.customer.email = "other@example.com"
+    payment.customer.save()
+    office.try_deliveries([office.contact_delivery(payment.customer)])
+    assert office.contacts()[0]["properties"]["email"] == "other@example.com"
+    assert office.contacts()[0]["properties"]["lastname"] == "Nowak-Kowalska"
+
+
 def test_an_address_that_belongs_to_another_contact_is_left_out(office):
     payment = anna_pays()
     office.bring(payment)
