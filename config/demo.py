@@ -150,14 +150,6 @@ def _connection(slug: str, secrets: dict[str, str], base_url: str, rate: float) 
             "base_url": base_url,
             "rate_per_second": rate,
             "burst": 100,
-        },
-        create_defaults={
-            "connector": slug,
-            "livemode": False,
-            "secrets": secrets,
-            "base_url": base_url,
-            "rate_per_second": rate,
-            "burst": 100,
             "follows_since": timezone.now() - timedelta(days=40),
         },
     )

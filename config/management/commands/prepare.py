@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from config.database import prepare_database
+from crm_sync.first_connections import make_first_connections
 from payments.roles import ensure_roles
 
 
@@ -16,3 +17,4 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         prepare_database(lambda what: self.stdout.write(f"Making {what} ..."))
         ensure_roles()
+        make_first_connections()

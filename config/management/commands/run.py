@@ -13,6 +13,7 @@ from config.bootstrap import pango
 from config.database import prepare_database
 from config.setup import one_time_setup_url
 from config.supervision import become_supervisor
+from crm_sync.first_connections import make_first_connections
 from payments.roles import ensure_roles
 
 ADDRESS_FILE = "address"
@@ -30,6 +31,7 @@ class Command(BaseCommand):
         with console.status("Looking after the database ...") as status:
             prepare_database(lambda what: status.update(f"Making {what} ..."))
             ensure_roles()
+            make_first_connections()
         hint = pango.advice()
         if hint:
             console.print(f"[yellow]{hint}[/yellow]")
