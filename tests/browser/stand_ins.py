@@ -7,10 +7,11 @@ A process of its own, inside the world of the house whose environment it gets:
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import django
 
-ANNA = {
+ANNA: dict[str, Any] = {
     "name": "Anna Kowalska",
     "email": "anna.kowalska@example.com",
     "amount": 24_900,
