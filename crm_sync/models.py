@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 
 from payments.encryption import EncryptedJSONField
 from payments.models import Customer, Event, Payment, ProviderAccount
@@ -71,7 +72,10 @@ class Connection(models.Model):
         verbose_name_plural = _("connections")
         ordering = ("label",)
         permissions = (
-            ("manage_connection", "Can add, change, test, pause and resume connections"),
+            (
+                "manage_connection",
+                gettext_noop("Can add, change, test, pause and resume connections"),
+            ),
         )
         constraints = (
             models.UniqueConstraint(fields=("label",), name="each_connection_has_its_own_name"),
@@ -228,9 +232,9 @@ class Delivery(models.Model):
         verbose_name_plural = _("deliveries")
         ordering = ("-created_at", "-pk")
         permissions = (
-            ("retry_delivery", "Can retry and resend deliveries"),
-            ("ignore_delivery", "Can ignore deliveries and consider them sent"),
-            ("fix_value", "Can correct a value and retry what failed because of it"),
+            ("retry_delivery", gettext_noop("Can retry and resend deliveries")),
+            ("ignore_delivery", gettext_noop("Can ignore deliveries and consider them sent")),
+            ("fix_value", gettext_noop("Can correct a value and retry what failed because of it")),
         )
         constraints = (
             models.UniqueConstraint(

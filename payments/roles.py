@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.models import Group, Permission
 from django.db.models import Q
-from django.utils.translation import gettext
+from django.utils.text import capfirst
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 if TYPE_CHECKING:
@@ -47,6 +48,14 @@ ROLES: dict[str, tuple[tuple[str, ...], _StrOrPromise]] = {
     "Administrator": ((*WORKS, *ADMINISTERS), _("Administrator")),
 }
 
+# Django's four permissions of every table.
+RIGHTS: dict[str, _StrOrPromise] = {
+    "add": pgettext_lazy("a permission", "add"),
+    "change": pgettext_lazy("a permission", "change"),
+    "delete": pgettext_lazy("a permission", "delete"),
+    "view": pgettext_lazy("a permission", "view"),
+}
+
 
 def ensure_roles(using: str = "default") -> None:
     """Give the roles exactly the permissions that stand here. Safe to repeat."""
@@ -66,6 +75,15 @@ def after_migrate(sender: AppConfig, using: str = "default", **kwargs: Any) -> N
 def called(name: str) -> str:
     """A role's name in the reader's language; groups that people made keep theirs."""
     return gettext(name) if name in ROLES else name
+
+
+def allows(permission: Permission) -> str:
+    """What a permission allows, in the reader's language: Django keeps its own in English."""
+    verb, _dash, thing = permission.codename.partition("_")
+    model = permission.content_type.model_class()
+    if model is None or thing != permission.content_type.model or verb not in RIGHTS:
+        return gettext(permission.name)
+    return f"{capfirst(str(model._meta.verbose_name))}: {RIGHTS[verb]}"
 
 
 def _named(rights: tuple[str, ...]) -> Q:

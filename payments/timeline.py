@@ -13,7 +13,7 @@ from django.db.models import Q
 from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext_lazy as _
 
-from payments import events
+from payments import events, provider_words
 from payments.models import InboundWebhook
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def _of_money_in(payment: Payment) -> Iterator[Step]:
             title,
             REFUND_STATES.get(refund.status, "info"),
             refund.get_status_display(),
-            detail=refund.failure_reason or refund.reason,
+            detail=provider_words.reason(refund.failure_reason or refund.reason),
             url=_page(refund),
             rank=1,
         )
@@ -143,8 +143,8 @@ def _of_money_in(payment: Payment) -> Iterator[Step]:
             dispute.created_at,
             title,
             {"won": "done", "lost": "failed"}.get(dispute.status, state),
-            dispute.status.replace("_", " "),
-            detail=dispute.reason.replace("_", " "),
+            provider_words.dispute_state(dispute.status),
+            detail=provider_words.reason(dispute.reason),
             url=_page(dispute),
             rank=1,
         )

@@ -10,6 +10,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
+from payments import provider_words
 from payments.admin import filters, searching
 from payments.admin.base import (
     Badge,
@@ -246,7 +247,7 @@ def _refunds(request: HttpRequest, payment: Payment) -> Section:
                 Cell(moment(refund.created_at), href=page_of(request, refund)),
                 Cell(refund.money, is_number=True),
                 Cell(refund_badge(refund)),
-                Cell(refund.failure_reason or refund.reason),
+                Cell(provider_words.reason(refund.failure_reason or refund.reason)),
             )
             for refund in payment.refunds.all()[:50]
         ],
@@ -276,7 +277,7 @@ def _ledger(request: HttpRequest, payment: Payment) -> Section:
         [
             (
                 Cell(moment(line.created_at)),
-                Cell(line.kind.replace("_", " ")),
+                Cell(provider_words.ledger_kind(line.kind)),
                 Cell(Money(line.amount_minor, line.currency), is_number=True),
                 Cell(Money(line.fee_minor, line.currency), is_number=True),
                 Cell(Money(line.net_minor, line.currency), is_number=True),

@@ -14,7 +14,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from payments import audit
-from payments.roles import ROLES, called
+from payments.roles import ROLES, allows, called
 
 if TYPE_CHECKING:
     from django.db.models import Field, Model
@@ -100,12 +100,22 @@ class RoleAdmin(GroupAdmin, ModelAdmin):
 
     list_display = ("role",)
     search_fields = ()
+    readonly_fields = ("role", "rights")
     actions = None
     filter_horizontal = ()
 
     @admin.display(description=_("role"))
     def role(self, group: Group) -> str:
         return called(group.name)
+
+    @admin.display(description=_("permissions"))
+    def rights(self, group: Group) -> str:
+        return "; ".join(map(allows, group.permissions.select_related("content_type")))
+
+    def get_fields(self, request: HttpRequest, obj: Group | None = None) -> tuple[str, ...]:
+        """A role of the house is read only: its rights in words instead of a choice."""
+        changes = self.has_change_permission(request, obj)
+        return ("name", "permissions") if changes else ("role", "rights")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.is_superuser)
@@ -123,6 +133,7 @@ class RoleAdmin(GroupAdmin, ModelAdmin):
         if db_field.name == "permissions":
             ours = Permission.objects.filter(content_type__app_label__in=FLOORS)
             field.queryset = ours.select_related("content_type")
+            field.label_from_instance = allows
         return field
 
     def formfield_for_dbfield(self, db_field: Field, request: HttpRequest, **kwargs: Any) -> Any:

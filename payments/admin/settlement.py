@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
+from payments import provider_words
 from payments.admin import filters, searching
 from payments.admin.base import (
     Badge,
@@ -20,7 +21,6 @@ from payments.admin.base import (
     page_of,
 )
 from payments.admin.states import (
-    DISPUTE,
     dispute_badge,
     page_at_provider,
     payout_badge,
@@ -73,7 +73,7 @@ class _OfPayment(FinanceAdmin):
 
     @display(description=_("reason"))
     def reason_text(self, obj: Refund | Dispute) -> str:
-        return obj.reason.replace("_", " ")
+        return str(provider_words.reason(obj.reason))
 
     def get_search_fields(self, request: HttpRequest) -> Sequence[str]:
         return ("external_id", "payment__email")
@@ -131,7 +131,7 @@ class RefundAdmin(_OfPayment):
 
 class DisputeStatusFilter(filters.StatusFilter):
     def options(self) -> Sequence[tuple[str, _StrOrPromise]]:
-        return [(value, label) for value, (label, _tone) in DISPUTE.items()]
+        return list(provider_words.DISPUTE_STATES.items())
 
 
 @admin.register(Dispute)
@@ -238,7 +238,7 @@ class PayoutAdmin(FinanceAdmin):
                 [
                     (
                         Cell(moment(line.created_at)),
-                        Cell(line.kind.replace("_", " ")),
+                        Cell(provider_words.ledger_kind(line.kind)),
                         Cell(
                             line.payment or line.source_id or "–",
                             href=page_of(request, line.payment),

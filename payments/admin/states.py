@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext_lazy as _
 
+from payments import provider_words
 from payments.admin.base import Badge, Fact
 from payments.models import (
     InboundWebhook,
@@ -17,8 +18,6 @@ from payments.models import (
 )
 
 if TYPE_CHECKING:
-    from django.utils.functional import _StrOrPromise
-
     from payments.admin.base import Tone
     from payments.models import ProviderAccount
 
@@ -72,15 +71,15 @@ WEBHOOK: dict[str, Tone] = {
     InboundWebhook.State.NEEDS_ATTENTION: "bad",
 }
 # https://docs.stripe.com/api/disputes/object#dispute_object-status
-DISPUTE: dict[str, tuple[_StrOrPromise, Tone]] = {
-    "warning_needs_response": (_("inquiry: answer it"), "warning"),
-    "warning_under_review": (_("inquiry under review"), "info"),
-    "warning_closed": (_("inquiry closed"), "neutral"),
-    "needs_response": (_("answer it"), "bad"),
-    "under_review": (_("under review"), "info"),
-    "won": (_("won"), "good"),
-    "lost": (_("lost"), "bad"),
-    "prevented": (_("prevented"), "good"),
+DISPUTE: dict[str, Tone] = {
+    "warning_needs_response": "warning",
+    "warning_under_review": "info",
+    "warning_closed": "neutral",
+    "needs_response": "bad",
+    "under_review": "info",
+    "won": "good",
+    "lost": "bad",
+    "prevented": "good",
 }
 
 
@@ -112,7 +111,7 @@ def webhook_badge(webhook: InboundWebhook) -> Badge:
 
 
 def dispute_badge(status: str) -> Badge:
-    return Badge(*DISPUTE.get(status, (status.replace("_", " "), "neutral")))
+    return Badge(provider_words.dispute_state(status), DISPUTE.get(status, "neutral"))
 
 
 # Where a provider shows people its objects: provider -> kind of object -> path.

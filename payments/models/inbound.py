@@ -7,6 +7,7 @@ from typing import Any
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 
 from payments.models.accounts import ProviderAccount
 
@@ -52,7 +53,7 @@ class InboundWebhook(models.Model):
     class Meta:
         verbose_name = _("webhook")
         verbose_name_plural = _("webhooks")
-        permissions = (("reprocess_inboundwebhook", "Can process webhooks again"),)
+        permissions = (("reprocess_inboundwebhook", gettext_noop("Can process webhooks again")),)
         ordering = ("-received_at", "-pk")
         constraints = (
             models.UniqueConstraint(
