@@ -25,7 +25,7 @@ PROBLEMS = {
 SECRET_WORDS = ("token", "password", "secret", "key")
 PASSWORD = "hunter2-hunter2"
 
-FAULTS = {
+FAULTS: dict[str, list[tuple[str, dict]]] = {
     "hubspot": [
         ("rate_limited", {}), ("daily_limit", {}), ("server_error", {}), ("revoked_token", {}),
         ("html_200", {}), ("half_answer", {}), ("error_after_commit", {}),
@@ -172,9 +172,14 @@ def causes_named_in(file):
         if isinstance(node, ast.keyword) and node.arg == "cause":
             yield from texts(node.value)
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "CAUSES":
-            yield from (each for value in node.value.values for each in texts(value))
+            yield from (each for value in told(node) for each in texts(value))
         if isinstance(node, ast.AnnAssign) and getattr(node.target, "id", "") == "REFUSALS":
-            yield from (each for pair in node.value.values for each in texts(pair.elts[1]))
+            yield from (each for pair in told(node) for each in texts(pair.elts[1]))
+
+
+def told(node):
+    """The values of a table."""
+    return node.value.values
 
 
 def texts(node):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 import time_machine
@@ -16,6 +17,7 @@ from crm_sync.causes import CAUSES
 from crm_sync.connectors.base import (
     ConnectionBusy,
     Misconfigured,
+    Problem,
     Rejected,
     RetryLater,
     Unreachable,
@@ -127,7 +129,7 @@ def test_a_refused_value_names_its_property_in_every_shape(shape, name, code, te
 
 
 # Everything else: status, body, what it is, its cause, what it is about.
-TABLE = [
+TABLE: list[tuple[int, Any, type[Problem], str, str]] = [
     (400, {"message": ABSENT}, Rejected, "hubspot.unknown_property", "paid_on"),
     (400, {"errors": [{"message": ABSENT}]}, Rejected, "hubspot.unknown_property", "paid_on"),
     (400, REQUIRED, Rejected, "hubspot.missing_property", "dealname"),
