@@ -51,9 +51,10 @@ def resolve(
     for _ in range(MOST_ROUNDS):
         found = _identities(account, ids, addresses)
         owners = {row.customer_id: row.customer for row in found}
-        for pk in (also, fresh):
-            if pk and pk not in owners:
-                owners.update(Customer.objects.in_bulk([pk]))
+        others = {pk for pk in (also, fresh) if pk} - set(owners)
+        if others:
+            locked = Customer.objects.select_for_update().filter(pk__in=others)
+            owners |= {row.pk: row for row in locked.order_by("pk")}
         missing = _missing(account, found, ids, addresses)
         if len(owners) == 1 and not missing:
             return next(iter(owners.values()))
@@ -121,6 +122,23 @@ def note_deleted(customer: Customer, provider_id: str) -> bool:
     return _save(customer)
 
 
+def note_tax_ids(account: ProviderAccount, customer_id: int, values: Iterable[str]) -> None:
+    """The payer's tax numbers, as the provider has them. Safe to repeat."""
+    numbers = dict.fromkeys(text for value in values if (text := clean(value, 64)))
+    rows = [
+        CustomerIdentity(
+            customer_id=customer_id,
+            account=account,
+            livemode=account.livemode,
+            kind=Kind.TAX_ID,
+            value=number,
+        )
+        for number in numbers
+    ]
+    if rows:
+        CustomerIdentity.objects.bulk_create(rows, ignore_conflicts=True)
+
+
 def correct_email(customer: Customer, email: str) -> Customer:
     """A person corrects the address; the former one stays an alias. Answers who it is now.
 
@@ -174,30 +192,6 @@ def clean_country(value: Any) -> str:
     return code if code.isascii() and code.isalpha() and len(code) == 2 else ""
 
 
-def merge(survivor: Customer, loser: Customer) -> None:
-    """Make `loser` part of `survivor`: everything that names it names the survivor afterwards."""
-    rows = Customer.objects.filter(pk__in=(survivor.pk, loser.pk)).order_by("pk")
-    list(rows.select_for_update().values_list("pk", flat=True))
-    loser.refresh_from_db()
-    survivor.refresh_from_db()
-    tax_ids = survivor.identities.filter(kind=Kind.TAX_ID).values("value")
-    loser.identities.filter(kind=Kind.TAX_ID, value__in=tax_ids).delete()
-    for relation in Customer._meta.related_objects:
-        theirs = {relation.field.name: loser.pk}
-        relation.related_model._base_manager.filter(**theirs).update(
-            **{relation.field.name: survivor.pk}
-        )
-    survivor.parts = _joined(survivor.parts, loser.parts)
-    survivor.first_seen_at = min(survivor.first_seen_at, loser.first_seen_at)
-    if loser.email_corrected_at and (
-        not survivor.email_corrected_at or loser.email_corrected_at > survivor.email_corrected_at
-    ):
-        survivor.email = loser.email
-        survivor.email_corrected_at = loser.email_corrected_at
-    _save(survivor)
-    loser.delete()
-
-
 def _identities(
     account: ProviderAccount, ids: set[str], addresses: set[str]
 ) -> list[CustomerIdentity]:
@@ -206,7 +200,10 @@ def _identities(
         wanted |= Q(kind=Kind.PROVIDER_ID, account=account, value__in=ids)
     if addresses:
         wanted |= Q(kind=Kind.EMAIL, livemode=account.livemode, value__in=addresses)
-    return list(CustomerIdentity.objects.filter(wanted).select_related("customer"))
+    # Locked, so that two workers who learn something of one person learn it one after the other.
+    # Somebody who was merged away in the meantime is not answered; the next round finds the heir.
+    rows = CustomerIdentity.objects.filter(wanted).select_related("customer")
+    return list(rows.select_for_update(of=("customer",)).order_by("customer_id"))
 
 
 def _missing(
@@ -230,8 +227,31 @@ def _one_of(
         )
     survivor, *losers = (owners[pk] for pk in sorted(owners))
     for loser in losers:
-        merge(survivor, loser)
+        _merge(survivor, loser)
     return survivor
+
+
+def _merge(survivor: Customer, loser: Customer) -> None:
+    """Make `loser` part of `survivor`: everything that names it names the survivor afterwards.
+
+    Both rows are locked by the caller.
+    """
+    tax_ids = survivor.identities.filter(kind=Kind.TAX_ID).values("value")
+    loser.identities.filter(kind=Kind.TAX_ID, value__in=tax_ids).delete()
+    for relation in Customer._meta.related_objects:
+        theirs = {relation.field.name: loser.pk}
+        relation.related_model._base_manager.filter(**theirs).update(
+            **{relation.field.name: survivor.pk}
+        )
+    survivor.parts = _joined(survivor.parts, loser.parts)
+    survivor.first_seen_at = min(survivor.first_seen_at, loser.first_seen_at)
+    if loser.email_corrected_at and (
+        not survivor.email_corrected_at or loser.email_corrected_at > survivor.email_corrected_at
+    ):
+        survivor.email = loser.email
+        survivor.email_corrected_at = loser.email_corrected_at
+    _save(survivor)
+    loser.delete()
 
 
 def _joined(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:

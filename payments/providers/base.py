@@ -110,7 +110,7 @@ class Provider:
         raise NotImplementedError
 
     def bring_fees(self) -> int:
-        """Ask, in few calls, for the fees of payments that still miss theirs; answers how many came.
+        """Ask, in few calls, for the fees of payments that still miss theirs; how many came.
 
         Outside any transaction. Raises a ProviderProblem.
         """

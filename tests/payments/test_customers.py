@@ -6,6 +6,7 @@ import random
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from payments import customers
@@ -185,7 +186,7 @@ def test_another_worker_with_the_same_news_makes_no_second_person(account, monke
         return found
 
     monkeypatch.setattr(customers, "_identities", slow)
-    monkeypatch.setattr(customers.connection, "vendor", "postgresql")
+    monkeypatch.setattr(connection, "vendor", "postgresql")
     anna = resolve(account, provider_ids=["cus_1"], emails=["anna@example.pl"])
     assert Customer.objects.get() == anna
     assert partition() == {frozenset({"cus_1", "anna@example.pl"})}

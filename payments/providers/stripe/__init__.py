@@ -46,7 +46,11 @@ class Stripe(Provider):
         from payments.providers.stripe.gathering import Gathering
         from payments.providers.stripe.snapshots import Snapshot, Stamp
 
-        data = orjson.loads(webhook.body)["data"]
+        event = orjson.loads(webhook.body)
+        if event.get("account") not in (None, self.account.external_id):
+            # Of another account that is connected to ours: its money is not ours.
+            return None
+        data = event["data"]
         snapshot = Snapshot(
             data["object"],
             Stamp(int(webhook.occurred_at.timestamp())),

@@ -152,6 +152,9 @@ class Billing:
             raise CallsNeeded(snapshot.id)
         if found is Verdict.TAKE:
             self.mirror.take(snapshot, is_newest=True)
+        numbers = [each.get("value") for each in snapshot.object.get("customer_tax_ids") or []]
+        if customer is not None and numbers:
+            customers.note_tax_ids(self.account, customer.pk, numbers)
         self._overdue(row, snapshot)
         self._tell_invoice(row, snapshot, customer, subscription)
 

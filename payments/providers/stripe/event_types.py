@@ -34,6 +34,8 @@ HANDLED = (
     "customer.subscription.resumed",
     "customer.subscription.trial_will_end",
     "customer.subscription.updated",
+    "customer.tax_id.created",
+    "customer.tax_id.updated",
     "customer.updated",
     "invoice.finalized",
     "invoice.marked_uncollectible",

@@ -279,6 +279,12 @@ class Gathering:
             return
         if told == sum(amount for amount, status, _ in known_rows if status in Refund.COUNTED):
             return
+        embedded = charge.get("refunds") or {}
+        if embedded.get("data") and not embedded.get("has_more"):
+            # As accounts with an API version from before 2022 still get them.
+            for row in embedded["data"]:
+                self._add(Snapshot(row, snapshot.stamp))
+            return
         for row in self.api.each("/v1/refunds", charge=snapshot.id):
             self._add(Snapshot(row, snapshot.stamp.when_fetched))
 
@@ -299,6 +305,12 @@ class Gathering:
             self._customer_known(id_of(row.get("customer")), snapshot.stamp)
         self._names(products.products_in(row), snapshot.stamp)
         self._decided(objects.INVOICE, snapshot)
+        intent = id_of(row.get("payment_intent"))
+        if intent and row.get("status") == "paid":
+            # Before 2025 an invoice named its payment itself.
+            link = {"object": "invoice_payment", "id": "", "invoice": snapshot.id}
+            payment = {"payment": {"payment_intent": intent}}
+            self.invoice_payment(Snapshot({**link, **payment}, snapshot.stamp))
 
     def _invoice_known(self, key: str, stamp: Stamp) -> None:
         is_known = any(each.id == key for each in self.found.snapshots) or (
@@ -338,7 +350,8 @@ class Gathering:
                 snapshot = replace(snapshot, is_settled=True)
         self._add(snapshot)
 
-    def catalogue(self, snapshot: Snapshot) -> None:
+    def alone(self, snapshot: Snapshot) -> None:
+        """What says everything by itself: the catalogue, ledger lines, tax numbers."""
         self._add(snapshot)
 
     def _customer_known(self, key: str, stamp: Stamp) -> None:
@@ -394,7 +407,7 @@ class Gathering:
 
 
 STEPS: dict[str, Callable[[Gathering, Snapshot], None]] = {
-    "balance_transaction": Gathering.catalogue,
+    "balance_transaction": Gathering.alone,
     "charge": Gathering.charge,
     "checkout.session": Gathering.session,
     "customer": Gathering.customer,
@@ -403,8 +416,9 @@ STEPS: dict[str, Callable[[Gathering, Snapshot], None]] = {
     "invoice_payment": Gathering.invoice_payment,
     "payment_intent": Gathering.intent,
     "payout": Gathering.payout,
-    "price": Gathering.catalogue,
-    "product": Gathering.catalogue,
+    "price": Gathering.alone,
+    "product": Gathering.alone,
     "refund": Gathering.refund,
     "subscription": Gathering.subscription,
+    "tax_id": Gathering.alone,
 }

@@ -30,6 +30,7 @@ Status = Payment.Status
 # What everything else refers to comes first.
 ORDER = (
     "customer",
+    "tax_id",
     "product",
     "price",
     "subscription",
@@ -43,7 +44,7 @@ ORDER = (
     "payout",
     "balance_transaction",
 )
-OF_PAYMENTS = ORDER[5:9]
+OF_PAYMENTS = frozenset(("payment_intent", "charge", "checkout.session", "invoice_payment"))
 # What a reader sees of a payment: a change of one of these is told.
 VISIBLE = (
     "amount_minor",
@@ -136,6 +137,12 @@ class Projection:
     def catalogue(self, snapshot: Snapshot) -> None:
         self.mirror.take(snapshot)
 
+    def tax_id(self, snapshot: Snapshot) -> None:
+        row = snapshot.object
+        customer = customers.resolve(self.account, provider_ids=[id_of(row.get("customer"))])
+        if customer is not None:
+            customers.note_tax_ids(self.account, customer.pk, [str(row.get("value") or "")])
+
     # Payments
 
     def _payment(self, key: str, views: list[Snapshot]) -> None:
@@ -162,6 +169,9 @@ class Projection:
         if parts.INTENT not in picture and parts.CHARGE not in picture:
             return
         row = self._saved(row, key, picture, link)
+        numbers = [number for view in views for number in tax_numbers(view.object)]
+        if numbers and row.customer_id:
+            customers.note_tax_ids(self.account, row.customer_id, numbers)
         for view in taken:
             self.mirror.take(view, is_newest=True)
         for view in views:
@@ -423,6 +433,7 @@ PROJECTORS = {
     "product": Projection.catalogue,
     "refund": Projection.refund,
     "subscription": Projection.subscription,
+    "tax_id": Projection.tax_id,
 }
 
 
@@ -437,6 +448,12 @@ def payment_key(snapshot: Snapshot) -> str:
         payment = row.get("payment") or {}
         return id_of(payment.get("payment_intent")) or id_of(payment.get("charge"))
     return id_of(row.get("payment_intent"))
+
+
+def tax_numbers(row: Json) -> list[str]:
+    """The numbers that a checkout session's payer typed in."""
+    listed = (row.get("customer_details") or {}).get("tax_ids") or []
+    return [str(each["value"]) for each in listed if each.get("value")]
 
 
 def seen(row: Payment) -> Json:

@@ -37,7 +37,7 @@ def state() -> dict:
         for customer in Customer.objects.prefetch_related("identities")
     }
     names = {
-        name: dict(model.objects.values_list("pk", "external_id"))
+        name: dict(model._default_manager.values_list("pk", "external_id"))
         for name, model in TELLING.items()
     }
     return {
@@ -97,7 +97,7 @@ def subject(text: str, names) -> str:
 
 def differences(one: dict, other: dict) -> list:
     """Where two worlds disagree, down to the field."""
-    found = []
+    found: list[tuple] = []
     for part, rows in one.items():
         others = other[part]
         if not isinstance(rows, dict):

@@ -104,7 +104,7 @@ def test_a_form_is_written_as_stripe_reads_it():
 
 
 def test_history_leaves_room_for_what_happens_now(monkeypatch):
-    slept = []
+    slept: list[float] = []
     monkeypatch.setattr("payments.providers.stripe.api.time.sleep", slept.append)
     pace = Pace(25)
     for _ in range(26):

@@ -20,6 +20,7 @@ from payments.models import (
     Subscription,
 )
 from payments.providers.stripe import Stripe, history
+from payments.providers.stripe.event_types import IS_HANDLED
 from tests.payments.providers.business import differences, state
 
 pytestmark = pytest.mark.django_db
@@ -162,15 +163,13 @@ def test_the_catch_up_lists_what_was_missed_oldest_first(shop, account):
         shop.clock.shift(600)
     shop.clock.real()
     ids, position = found(Stripe(account), {})
-    wanted = [
-        event["id"] for event in reversed(shop.all("event")) if event["type"] in history.IS_HANDLED
-    ]
+    wanted = [event["id"] for event in reversed(shop.all("event")) if event["type"] in IS_HANDLED]
     assert ids == wanted
     assert len(ids) > 100
     later = shop.pay()
     again, _ = found(Stripe(account), position)
     assert [key for key in again if key not in ids] == [
-        key for key in later.events if shop.get(key)["type"] in history.IS_HANDLED
+        key for key in later.events if shop.get(key)["type"] in IS_HANDLED
     ]
     assert len(again) < len(ids)
 

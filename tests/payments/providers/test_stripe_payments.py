@@ -408,3 +408,49 @@ def test_people_are_known_by_every_name_they_used(shop, road):
     assert Payment.objects.values("customer").distinct().count() == 1
     values = CustomerIdentity.objects.values_list("value", flat=True)
     assert sorted(values) == sorted(["anna@example.pl", first.customer])
+
+
+def test_a_company_is_known_by_its_tax_number(shop, road):
+    told = shop.pay(email="biuro@firma.pl", name="Firma", tax_ids=[("eu_vat", "PL5252248481")])
+    road.take(told)
+    road.take(told)
+    numbers = road.payment(told).customer.identities.filter(kind="tax_id")
+    assert [each.value for each in numbers] == ["PL5252248481"]
+
+
+def test_another_accounts_money_is_not_ours(shop, road):
+    """Events of accounts connected to ours arrive at the same address."""
+    told = shop.pay()
+    for key in told.events:
+        assert road.take_event({**shop.get(key), "account": "acct_other"}) is False
+    assert Payment.objects.count() == 0
+
+
+def test_events_in_the_shape_of_before_2022_are_understood(shop, road):
+    """Refunds came inside the charge; an endpoint made by hand keeps its account's version."""
+    told = shop.pay()
+    road.take(told)
+    refunded = shop.refund(told.charge, 1000)
+    event = shop.get(
+        next(key for key in refunded.events if shop.get(key)["type"] == "charge.refunded")
+    )
+    row = shop.get(refunded.refund)
+    event["data"]["object"]["refunds"] = {"data": [row], "has_more": False}
+    asked = len(road.asked)
+    road.take_event(event)
+    assert Refund.objects.get().external_id == refunded.refund
+    assert len(road.asked) == asked
+
+
+def test_an_invoice_that_names_its_payment_itself_is_linked(shop, road):
+    told = shop.subscribe(product="Plan Pro")
+    events = [shop.get(key) for key in told.events]
+    for event in events:
+        row = event["data"]["object"]
+        if row["object"] == "invoice":
+            row["payment_intent"] = told.payment_intent
+        if row["object"] != "invoice_payment":
+            road.take_event(event)
+    payment = road.payment(told)
+    assert payment.invoice.external_id == told.invoice
+    assert payment.product_name == "Plan Pro"
