@@ -73,7 +73,7 @@ def context(request: HttpRequest) -> dict[str, Any]:
     """Everything that the first page shows to this person."""
     accounts = list(ProviderAccount.objects.all())
     connections = list(Connection.objects.defer("secrets"))
-    request.modes = {account.livemode for account in accounts if account.is_active}
+    _remember(request, modes={account.livemode for account in accounts if account.is_active})
     sees_payments = request.user.has_perm("payments.view_payment")
     recent = _recent(request) if sees_payments else None
     is_fresh = not accounts or (recent is not None and not recent.rows)
@@ -109,8 +109,7 @@ def _attention(
 
 def _failures(request: HttpRequest) -> Iterator[Attention]:
     groups = failures.groups()
-    # The sidebar shows the same number; it need not count again (config/unfold.py).
-    request.open_failures = sum(group.size.count for group in groups)
+    _remember(request, open_failures=sum(group.size.count for group in groups))
     for group in groups[:MOST_CARDS]:
         said = wording.explain(group.cause, group.about)
         count = group.size.count
@@ -206,7 +205,7 @@ def _figures(*, is_live: bool) -> tuple[Figure, ...]:
     today = timezone.localdate()
     month = today.replace(day=1)
     is_today = Q(paid_at__gte=midnight(today))
-    rows = (
+    rows: Any = list(
         Payment.objects.filter(
             paid_at__gte=midnight(month), livemode=is_live, status__in=Payment.PAID
         )
@@ -219,7 +218,6 @@ def _figures(*, is_live: bool) -> tuple[Figure, ...]:
             today_sum=Sum("amount_minor", filter=is_today, default=0),
         )
     )
-    rows = list(rows)
     mode = {"mode": str(is_live)}
     return tuple(
         Figure(
@@ -302,3 +300,9 @@ def _address(name: str) -> str:
         return reverse(name)
     except NoReverseMatch:
         return ""
+
+
+def _remember(request: HttpRequest, **found: Any) -> None:
+    """What the page's frame shows too (config/unfold.py), so that it need not ask again."""
+    for name, value in found.items():
+        setattr(request, name, value)

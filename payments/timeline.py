@@ -138,11 +138,11 @@ def _of_money_in(payment: Payment) -> Iterator[Step]:
         )
     for dispute in disputes:
         title = _("The payer disputes %(amount)s") % {"amount": dispute.money}
-        state: State = "waiting" if "needs_response" in dispute.status else "info"
+        answer: State = "waiting" if "needs_response" in dispute.status else "info"
         yield Step(
             dispute.created_at,
             title,
-            {"won": "done", "lost": "failed"}.get(dispute.status, state),
+            DISPUTE_STATES.get(dispute.status, answer),
             provider_words.dispute_state(dispute.status),
             detail=provider_words.reason(dispute.reason),
             url=_page(dispute),
@@ -197,6 +197,7 @@ REFUND_STATES: dict[str, State] = {
     "failed": "failed",
     "canceled": "failed",
 }
+DISPUTE_STATES: dict[str, State] = {"won": "done", "lost": "failed"}
 EVENT_TITLES: dict[str, _StrOrPromise] = {
     events.PAYMENT_SUCCEEDED: _("The payment succeeded"),
     events.PAYMENT_FAILED: _("The payment failed"),

@@ -10,7 +10,6 @@ from django.conf import settings
 from django.contrib import admin, messages
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.decorators import display
 from unfold.widgets import (
     UnfoldAdminPasswordWidget,
     UnfoldAdminSelectWidget,
@@ -18,7 +17,7 @@ from unfold.widgets import (
 )
 
 from payments import audit
-from payments.admin.base import Badge, Fact, FinanceAdmin, PageAction, mode_badge, moment
+from payments.admin.base import Badge, Fact, FinanceAdmin, PageAction, column, mode_badge, moment
 from payments.admin.states import page_at_provider
 from payments.models import ProviderAccount
 from payments.providers import provider_for
@@ -161,11 +160,11 @@ class ProviderAccountAdmin(FinanceAdmin):
             return ()
         return FIXED
 
-    @display(description=_("mode"))
+    @column(description=_("mode"))
     def mode(self, account: ProviderAccount) -> Badge:
         return mode_badge(account.livemode)
 
-    @display(description=_("state"))
+    @column(description=_("state"))
     def state(self, account: ProviderAccount) -> Badge:
         if not account.is_active:
             return Badge(_("switched off"))
@@ -174,11 +173,11 @@ class ProviderAccountAdmin(FinanceAdmin):
             return Badge(text, "warning")
         return Badge(_("active"), "good")
 
-    @display(description=_("API key"))
+    @column(description=_("API key"))
     def key_state(self, account: ProviderAccount) -> Badge:
         return Badge(_("stored"), "good") if account.api_key else Badge(_("missing"), "bad")
 
-    @display(description=_("webhooks"))
+    @column(description=_("webhooks"))
     def endpoint_state(self, account: ProviderAccount) -> Badge:
         if account.webhook_secrets():
             return Badge(_("can be received"), "good")

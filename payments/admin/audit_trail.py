@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
-from unfold.decorators import display
 
 from payments.admin import filters
-from payments.admin.base import FinanceAdmin, precise
+from payments.admin.base import FinanceAdmin, column, precise
 from payments.models import AuditEntry
 
 if TYPE_CHECKING:
@@ -34,11 +33,11 @@ class AuditEntryAdmin(FinanceAdmin):
     detail_select_related = ("user",)
     fieldsets = ((None, {"fields": ("when", "who", "action", "subject", "address", "details")}),)
 
-    @display(description=_("when"), ordering="at")
+    @column(description=_("when"), ordering="at")
     def when(self, entry: AuditEntry) -> str:
         return precise(entry.at)
 
-    @display(description=_("who"))
+    @column(description=_("who"))
     def who(self, entry: AuditEntry) -> str:
         return entry.user.get_username() if entry.user else str(_("the house itself"))
 

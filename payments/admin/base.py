@@ -29,7 +29,7 @@ from payments.layout import laid_out
 from payments.moments import duration, moment, precise
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from django.db.models import Model, QuerySet
     from django.http import HttpRequest, HttpResponse
@@ -46,6 +46,7 @@ __all__ = [
     "PageAction",
     "Section",
     "Tone",
+    "column",
     "duration",
     "mode_badge",
     "moment",
@@ -54,6 +55,23 @@ __all__ = [
 ]
 
 Tone = Literal["good", "bad", "warning", "info", "neutral"]
+
+
+def column[Shown: Callable[..., Any]](
+    description: _StrOrPromise, *, ordering: str = "", is_number: bool = False
+) -> Callable[[Shown], Shown]:
+    """What a method shows: its heading, the indexed column it sorts by, numbers to the right."""
+
+    def name(method: Shown) -> Shown:
+        shown: Any = method
+        shown.short_description = description
+        if ordering:
+            shown.admin_order_field = ordering
+        if is_number:
+            shown.formatting = "price"
+        return method
+
+    return name
 
 
 class FinanceAdmin(ModelAdmin):
@@ -142,7 +160,7 @@ class FinanceAdmin(ModelAdmin):
         except (self.model.DoesNotExist, ValidationError, ValueError, OverflowError):
             return None
 
-    def facts(self, request: HttpRequest, obj: Model) -> list[FactGroup]:
+    def facts(self, request: HttpRequest, obj: Any) -> list[FactGroup]:
         """What the page says about one row: the fieldsets, without what is empty."""
         groups = []
         for title, options in self.get_fieldsets(request, obj):
@@ -152,11 +170,11 @@ class FinanceAdmin(ModelAdmin):
                 groups.append(FactGroup(title or "", tuple(shown)))
         return groups
 
-    def _fact(self, request: HttpRequest, obj: Model, name: str) -> Fact | None:
+    def _fact(self, request: HttpRequest, obj: Any, name: str) -> Fact | None:
         field, _attr, value = lookup_field(name, obj, self)
         if value is None or value == "" or value in ({}, []):
             return None
-        label = capfirst(label_for_field(name, self.model, model_admin=self))
+        label = capfirst(str(label_for_field(name, self.model, model_admin=self)))
         if isinstance(value, Fact):
             return replace(value, label=value.label or label)
         if isinstance(value, datetime):
@@ -171,11 +189,11 @@ class FinanceAdmin(ModelAdmin):
             return Fact(getattr(obj, f"get_{name}_display")(), label=label)
         return Fact(value, label=label, is_id=name.endswith("_id"))
 
-    def sections(self, request: HttpRequest, obj: Model) -> Sequence[Section]:
+    def sections(self, request: HttpRequest, obj: Any) -> Sequence[Section]:
         """The tables below the facts of one row."""
         return ()
 
-    def page_actions(self, request: HttpRequest, obj: Model) -> Sequence[PageAction]:
+    def page_actions(self, request: HttpRequest, obj: Any) -> Sequence[PageAction]:
         """The buttons of one row's page that this person may press now."""
         return ()
 
@@ -223,11 +241,11 @@ class FinanceAdmin(ModelAdmin):
             }
         return response
 
-    def page_links(self, request: HttpRequest, obj: Model) -> Sequence[Fact]:
+    def page_links(self, request: HttpRequest, obj: Any) -> Sequence[Fact]:
         """Ways to the same thing elsewhere."""
         return ()
 
-    def page_badges(self, obj: Model) -> Sequence[Badge]:
+    def page_badges(self, obj: Any) -> Sequence[Badge]:
         """What stands beside the title of one row's page."""
         return ()
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from django.contrib import admin
 from django.utils.translation import gettext, ngettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
-from unfold.decorators import display
 
 from payments.admin import filters
 from payments.admin.base import (
@@ -16,6 +15,7 @@ from payments.admin.base import (
     Fact,
     FinanceAdmin,
     Section,
+    column,
     mode_badge,
     moment,
     page_of,
@@ -27,6 +27,7 @@ from payments.money import Money
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from django.http import HttpRequest
 
@@ -76,35 +77,35 @@ class SubscriptionAdmin(FinanceAdmin):
         (_("Where it belongs"), {"fields": ("account", "id_fact", "updated_at")}),
     )
 
-    @display(description=_("started"), ordering="started_at")
+    @column(description=_("started"), ordering="started_at")
     def started(self, subscription: Subscription) -> str:
         return moment(subscription.started_at)
 
-    @display(description=_("customer"))
+    @column(description=_("customer"))
     def payer(self, subscription: Subscription) -> str:
         return str(subscription.customer or "–")
 
-    @display(description=_("price"), formatting="price")
+    @column(description=_("price"), is_number=True)
     def price(self, subscription: Subscription) -> str:
         return f"{subscription.money} {every(subscription.interval, subscription.interval_count)}"
 
-    @display(description=_("status"))
+    @column(description=_("status"))
     def status_badge(self, subscription: Subscription) -> Badge:
         return subscription_badge(subscription)
 
-    @display(description=_("period to"))
+    @column(description=_("period to"))
     def next_period(self, subscription: Subscription) -> str:
         return moment(subscription.current_period_end_at)
 
-    @display(description=_("period"))
+    @column(description=_("period"))
     def period(self, subscription: Subscription) -> str:
         return _span(subscription.current_period_start_at, subscription.current_period_end_at)
 
-    @display(description=_("trial"))
+    @column(description=_("trial"))
     def trial(self, subscription: Subscription) -> str:
         return _span(subscription.trial_start_at, subscription.trial_end_at)
 
-    @display(description=_("id at the provider"))
+    @column(description=_("id at the provider"))
     def id_fact(self, subscription: Subscription) -> Fact:
         return Fact(subscription.external_id, is_id=True)
 
@@ -189,47 +190,47 @@ class ProviderInvoiceAdmin(FinanceAdmin):
         ),
     )
 
-    @display(description=_("created"), ordering="created_at")
+    @column(description=_("created"), ordering="created_at")
     def when(self, invoice: ProviderInvoice) -> str:
         return moment(invoice.created_at)
 
-    @display(description=_("number"))
+    @column(description=_("number"))
     def shown_number(self, invoice: ProviderInvoice) -> str:
         return str(invoice)
 
-    @display(description=_("customer"))
+    @column(description=_("customer"))
     def payer(self, invoice: ProviderInvoice) -> str:
         return str(invoice.customer or "–")
 
-    @display(description=pgettext_lazy("an amount", "due"), formatting="price")
+    @column(description=pgettext_lazy("an amount", "due"), is_number=True)
     def due_text(self, invoice: ProviderInvoice) -> str:
         return str(invoice.due)
 
-    @display(description=_("paid"), formatting="price")
+    @column(description=_("paid"), is_number=True)
     def paid_text(self, invoice: ProviderInvoice) -> str:
         return str(Money(invoice.amount_paid_minor, invoice.currency))
 
-    @display(description=_("open"))
+    @column(description=_("open"))
     def remaining_text(self, invoice: ProviderInvoice) -> str:
         return str(Money(invoice.amount_remaining_minor, invoice.currency))
 
-    @display(description=_("status"))
+    @column(description=_("status"))
     def status_badge(self, invoice: ProviderInvoice) -> Badge:
         return invoice_badge(invoice)
 
-    @display(description=_("period"))
+    @column(description=_("period"))
     def period(self, invoice: ProviderInvoice) -> str:
         return _span(invoice.period_start_at, invoice.period_end_at)
 
-    @display(description=_("id at the provider"))
+    @column(description=_("id at the provider"))
     def id_fact(self, invoice: ProviderInvoice) -> Fact:
         return Fact(invoice.external_id, is_id=True)
 
-    @display(description=_("page"))
+    @column(description=_("page"))
     def page_fact(self, invoice: ProviderInvoice) -> Fact | None:
         return _outside(invoice.hosted_url, gettext("Open the invoice"))
 
-    @display(description=_("PDF"))
+    @column(description=_("PDF"))
     def pdf_fact(self, invoice: ProviderInvoice) -> Fact | None:
         return _outside(invoice.pdf_url, gettext("Open the PDF"))
 
@@ -293,7 +294,7 @@ def every(interval: str, count: int) -> str:
     return text % {"count": count}
 
 
-def _span(since: object, until: object) -> str:
+def _span(since: datetime | None, until: datetime | None) -> str:
     parts = [moment(at) for at in (since, until)]
     return " – ".join(parts) if any(parts) else ""
 

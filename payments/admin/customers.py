@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from django.contrib import admin
 from django.db.models import Count, Q
 from django.utils.translation import gettext_lazy as _
-from unfold.decorators import display
 
 from payments.admin import filters, searching
 from payments.admin.base import (
@@ -16,6 +15,7 @@ from payments.admin.base import (
     Fact,
     FinanceAdmin,
     Section,
+    column,
     mode_badge,
     moment,
     page_of,
@@ -67,19 +67,19 @@ class CustomerAdmin(FinanceAdmin):
         ),
     )
 
-    @display(description=_("customer"))
+    @column(description=_("customer"))
     def shown_name(self, customer: Customer) -> str:
         return str(customer)
 
-    @display(description=_("first seen"), ordering="first_seen_at")
+    @column(description=_("first seen"), ordering="first_seen_at")
     def seen(self, customer: Customer) -> str:
         return moment(customer.first_seen_at)
 
-    @display(description=_("mode"))
+    @column(description=_("mode"))
     def mode(self, customer: Customer) -> Badge:
         return mode_badge(customer.livemode)
 
-    @display(description=_("address"))
+    @column(description=_("address"))
     def address_text(self, customer: Customer) -> str:
         parts = customer.address if isinstance(customer.address, dict) else {}
         order = ("line1", "line2", "postal_code", "city", "state", "country")

@@ -66,7 +66,8 @@ class ChoiceFilter(_Filter):
 
     def options(self) -> Sequence[tuple[str, _StrOrPromise]]:
         """The values to choose from and what they are called; the model's own by default."""
-        return list(self.model._meta.get_field(self.column).flatchoices)
+        field: Any = self.model._meta.get_field(self.column)
+        return list(field.flatchoices)
 
     def choices(self, changelist: ChangeList) -> Iterator[dict[str, Any]]:
         name = self.names[0]

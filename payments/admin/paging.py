@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
 from django.core.paginator import Paginator
 from django.db import connections
@@ -46,17 +47,17 @@ class BoundedPaginator(Paginator):
 
     @cached_property
     def _bounded_count(self) -> int:
-        if not hasattr(self.object_list, "query"):
-            return len(self.object_list)
-        return self.object_list.order_by()[: COUNTED + 1].count()
+        rows: Any = self.object_list
+        return rows.order_by()[: COUNTED + 1].count() if hasattr(rows, "query") else len(rows)
 
     @cached_property
     def _estimate(self) -> int:
         """The planner's number of rows, or 0 where it is unknown, small or not to the point."""
-        query = getattr(self.object_list, "query", None)
+        rows: Any = self.object_list
+        query = getattr(rows, "query", None)
         if query is None or query.where or query.distinct or query.is_sliced:
             return 0
-        database = connections[self.object_list.db]
+        database = connections[rows.db]
         if database.vendor != "postgresql":
             return 0
         with database.cursor() as cursor:

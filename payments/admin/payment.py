@@ -8,7 +8,6 @@ from django.contrib import admin
 from django.template.loader import render_to_string
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.decorators import display
 
 from payments import provider_words
 from payments.admin import filters, searching
@@ -18,6 +17,7 @@ from payments.admin.base import (
     Fact,
     FinanceAdmin,
     Section,
+    column,
     mode_badge,
     moment,
     page_of,
@@ -28,7 +28,7 @@ from payments.admin.states import (
     payment_badge,
     refund_badge,
 )
-from payments.models import Customer, CustomerIdentity, Payment
+from payments.models import Customer, CustomerIdentity, Payment, Subscription
 from payments.money import Money
 from payments.timeline import marks_of, timeline
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from django.contrib.admin.views.main import ChangeList
-    from django.db.models import Model, QuerySet
+    from django.db.models import QuerySet
     from django.http import HttpRequest, HttpResponse
 
 
@@ -119,19 +119,19 @@ class PaymentAdmin(FinanceAdmin):
         (_("Metadata"), {"fields": ("metadata",)}),
     )
 
-    @display(description=_("date"), ordering="created_at")
+    @column(description=_("date"), ordering="created_at")
     def when(self, payment: Payment) -> str:
         return moment(payment.created_at)
 
-    @display(description=_("amount"), ordering="amount_minor", formatting="price")
+    @column(description=_("amount"), ordering="amount_minor", is_number=True)
     def amount(self, payment: Payment) -> str:
         return str(payment.money)
 
-    @display(description=_("status"))
+    @column(description=_("status"))
     def status_badge(self, payment: Payment) -> Badge:
         return payment_badge(payment)
 
-    @display(description=_("customer"))
+    @column(description=_("customer"))
     def payer(self, payment: Payment) -> str:
         name = payment.name or (payment.customer.name if payment.customer else "")
         lines = [line for line in (name, payment.email) if line] or ["–"]
@@ -139,18 +139,18 @@ class PaymentAdmin(FinanceAdmin):
             "admin/two_lines.html", dict(zip(("first", "second"), lines, strict=False))
         )
 
-    @display(description=_("product"))
+    @column(description=_("product"))
     def product(self, payment: Payment) -> str:
         second = "" if payment.livemode else gettext("test")
         return render_to_string(
             "admin/two_lines.html", {"first": payment.product_name or "–", "second": second}
         )
 
-    @display(description=_("method"))
+    @column(description=_("method"))
     def paid_with(self, payment: Payment) -> str:
         return payment.method
 
-    @display(description=_("CRM and messages"))
+    @column(description=_("CRM and messages"))
     def marks(self, payment: Payment) -> str:
         return render_to_string("admin/marks.html", {"marks": getattr(payment, "marks", ())})
 
@@ -178,31 +178,31 @@ class PaymentAdmin(FinanceAdmin):
             | searching.among("customer_id", named.values_list("pk", flat=True))
         )
 
-    @display(description=_("amount"))
+    @column(description=_("amount"))
     def money_fact(self, payment: Payment) -> str:
         return str(payment.money)
 
-    @display(description=_("refunded"))
+    @column(description=_("refunded"))
     def refunded_fact(self, payment: Payment) -> str:
         return str(payment.refunded) if payment.amount_refunded_minor else ""
 
-    @display(description=_("fee"))
+    @column(description=_("fee"))
     def fee_fact(self, payment: Payment) -> str:
         return _settled(payment, payment.fee_minor)
 
-    @display(description=_("net"))
+    @column(description=_("net"))
     def net_fact(self, payment: Payment) -> str:
         return _settled(payment, payment.net_minor)
 
-    @display(description=_("id at the provider"))
+    @column(description=_("id at the provider"))
     def id_fact(self, payment: Payment) -> Fact:
         return Fact(payment.external_id, is_id=True)
 
-    @display(description=_("charge"))
+    @column(description=_("charge"))
     def charge_fact(self, payment: Payment) -> Fact | None:
         return Fact(payment.charge_id, is_id=True) if payment.charge_id else None
 
-    @display(description=_("provider's receipt"))
+    @column(description=_("provider's receipt"))
     def receipt_fact(self, payment: Payment) -> Fact | None:
         if not payment.receipt_url.startswith("https://"):
             return None
@@ -291,7 +291,7 @@ def _ledger(request: HttpRequest, payment: Payment) -> Section:
     )
 
 
-def customer_payments(request: HttpRequest, owner: Model) -> Section:
+def customer_payments(request: HttpRequest, owner: Customer | Subscription) -> Section:
     """The newest payments of a customer or a subscription, as a section of their page."""
     payments: QuerySet[Payment] = owner.payments.order_by("-created_at", "-pk")
     return Section(

@@ -17,7 +17,7 @@ from payments import audit
 from payments.roles import ROLES, allows, called
 
 if TYPE_CHECKING:
-    from django.db.models import Field, Model
+    from django.db.models import Field, ManyToManyField, Model
     from django.forms import ModelMultipleChoiceField
     from django.http import HttpRequest
 
@@ -71,15 +71,16 @@ class PersonAdmin(UserAdmin, ModelAdmin):
         )
 
     def formfield_for_manytomany(
-        self, db_field: Field, request: HttpRequest, **kwargs: Any
-    ) -> ModelMultipleChoiceField:
+        self, db_field: ManyToManyField, request: HttpRequest, **kwargs: Any
+    ) -> ModelMultipleChoiceField | None:
         """Roles by their names in the reader's language."""
-        field = super().formfield_for_manytomany(db_field, request, **kwargs)
+        field: Any = super().formfield_for_manytomany(db_field, request, **kwargs)
         if db_field.name == "groups":
             field.label_from_instance = lambda group: called(group.name)
             field.widget = UnfoldAdminCheckboxSelectMultipleWidget(choices=field.choices)
             field.label, field.help_text = _("Roles"), ""
-        return field
+        chosen: ModelMultipleChoiceField | None = field
+        return chosen
 
     def formfield_for_dbfield(self, db_field: Field, request: HttpRequest, **kwargs: Any) -> Any:
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
@@ -127,14 +128,15 @@ class RoleAdmin(GroupAdmin, ModelAdmin):
         return self.has_change_permission(request, obj)
 
     def formfield_for_manytomany(
-        self, db_field: Field, request: HttpRequest, **kwargs: Any
-    ) -> ModelMultipleChoiceField:
-        field = super().formfield_for_manytomany(db_field, request, **kwargs)
+        self, db_field: ManyToManyField, request: HttpRequest | None = None, **kwargs: Any
+    ) -> ModelMultipleChoiceField | None:
+        field: Any = super().formfield_for_manytomany(db_field, request, **kwargs)
         if db_field.name == "permissions":
             ours = Permission.objects.filter(content_type__app_label__in=FLOORS)
             field.queryset = ours.select_related("content_type")
             field.label_from_instance = allows
-        return field
+        chosen: ModelMultipleChoiceField | None = field
+        return chosen
 
     def formfield_for_dbfield(self, db_field: Field, request: HttpRequest, **kwargs: Any) -> Any:
         return _without_windows(super().formfield_for_dbfield(db_field, request, **kwargs))

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
-from unfold.decorators import display
 
 from payments import provider_words
 from payments.admin import filters, searching
@@ -16,6 +15,7 @@ from payments.admin.base import (
     Fact,
     FinanceAdmin,
     Section,
+    column,
     mode_badge,
     moment,
     page_of,
@@ -47,31 +47,31 @@ class _OfPayment(FinanceAdmin):
     search_help_text = _("Payer's e-mail, amount or id")
     detail_select_related = ("account", "payment")
 
-    @display(description=_("date"), ordering="created_at")
+    @column(description=_("date"), ordering="created_at")
     def when(self, obj: Refund | Dispute) -> str:
         return moment(obj.created_at)
 
-    @display(description=_("amount"), formatting="price")
+    @column(description=_("amount"), is_number=True)
     def amount(self, obj: Refund | Dispute) -> str:
         return str(obj.money)
 
-    @display(description=_("customer"))
+    @column(description=_("customer"))
     def payer(self, obj: Refund | Dispute) -> str:
         return obj.payment.name or obj.payment.email or str(obj.payment.customer or "–")
 
-    @display(description=_("product"))
+    @column(description=_("product"))
     def product(self, obj: Refund | Dispute) -> str:
         return obj.payment.product_name or "–"
 
-    @display(description=_("id at the provider"))
+    @column(description=_("id at the provider"))
     def id_fact(self, obj: Refund | Dispute) -> Fact:
         return Fact(obj.external_id, is_id=True)
 
-    @display(description=_("charge"))
+    @column(description=_("charge"))
     def charge_fact(self, obj: Refund | Dispute) -> Fact | None:
         return Fact(obj.charge_id, is_id=True) if obj.charge_id else None
 
-    @display(description=_("reason"))
+    @column(description=_("reason"))
     def reason_text(self, obj: Refund | Dispute) -> str:
         return str(provider_words.reason(obj.reason))
 
@@ -118,7 +118,7 @@ class RefundAdmin(_OfPayment):
         (_("Where it belongs"), {"fields": ("account", "id_fact", "charge_fact")}),
     )
 
-    @display(description=_("status"))
+    @column(description=_("status"))
     def status_badge(self, refund: Refund) -> Badge:
         return refund_badge(refund)
 
@@ -158,11 +158,11 @@ class DisputeAdmin(_OfPayment):
         (_("Where it belongs"), {"fields": ("account", "id_fact", "charge_fact")}),
     )
 
-    @display(description=_("status"))
+    @column(description=_("status"))
     def status_badge(self, dispute: Dispute) -> Badge:
         return dispute_badge(dispute.status)
 
-    @display(description=_("answer until"))
+    @column(description=_("answer until"))
     def answer_until(self, dispute: Dispute) -> str:
         return moment(dispute.evidence_due_at)
 
@@ -203,23 +203,23 @@ class PayoutAdmin(FinanceAdmin):
         ),
     )
 
-    @display(description=_("created"), ordering="created_at")
+    @column(description=_("created"), ordering="created_at")
     def when(self, payout: Payout) -> str:
         return moment(payout.created_at)
 
-    @display(description=_("amount"), formatting="price")
+    @column(description=_("amount"), is_number=True)
     def amount(self, payout: Payout) -> str:
         return str(payout.money)
 
-    @display(description=_("status"))
+    @column(description=_("status"))
     def status_badge(self, payout: Payout) -> Badge:
         return payout_badge(payout)
 
-    @display(description=_("arrives on"))
+    @column(description=_("arrives on"))
     def arrives(self, payout: Payout) -> str:
         return day(payout.arrives_on)
 
-    @display(description=_("id at the provider"))
+    @column(description=_("id at the provider"))
     def id_fact(self, payout: Payout) -> Fact:
         return Fact(payout.external_id, is_id=True)
 

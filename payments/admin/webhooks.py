@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from django.contrib import admin, messages
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from unfold.decorators import display
 
 from payments import audit
 from payments.admin import filters
@@ -19,6 +18,7 @@ from payments.admin.base import (
     FinanceAdmin,
     PageAction,
     Section,
+    column,
     duration,
     mode_badge,
     moment,
@@ -101,31 +101,31 @@ class InboundWebhookAdmin(FinanceAdmin):
         is_list = match is not None and match.url_name == "payments_inboundwebhook_changelist"
         return queryset.defer("body", "account__secrets") if is_list else queryset
 
-    @display(description=_("received"), ordering="received_at")
+    @column(description=_("received"), ordering="received_at")
     def received(self, webhook: InboundWebhook) -> str:
         return precise(webhook.received_at)
 
-    @display(description=_("state"))
+    @column(description=_("state"))
     def state_badge(self, webhook: InboundWebhook) -> Badge:
         return webhook_badge(webhook)
 
-    @display(description=_("about"))
+    @column(description=_("about"))
     def what(self, webhook: InboundWebhook) -> str:
         return webhook.object_id or "–"
 
-    @display(description=_("took"), formatting="price")
+    @column(description=_("took"), is_number=True)
     def took(self, webhook: InboundWebhook) -> str:
         return duration(webhook.duration_ms)
 
-    @display(description=_("next try"))
+    @column(description=_("next try"))
     def due_fact(self, webhook: InboundWebhook) -> str:
         return precise(webhook.due_at) if webhook.state in InboundWebhook.OPEN else ""
 
-    @display(description=_("event id"))
+    @column(description=_("event id"))
     def event_fact(self, webhook: InboundWebhook) -> Fact:
         return Fact(webhook.external_id, is_id=True)
 
-    @display(description=_("object"))
+    @column(description=_("object"))
     def object_fact(self, webhook: InboundWebhook) -> Fact | None:
         return Fact(webhook.object_id, is_id=True) if webhook.object_id else None
 
