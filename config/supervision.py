@@ -27,7 +27,7 @@ PATIENCE = 25.0
 START_PATIENCE = 60.0
 # A child that ends at once is not started again at once.
 LONGEST_REST = 10.0
-STOP_PATIENCE = 30.0
+STOP_PATIENCE = 15.0
 
 
 @dataclass

@@ -95,11 +95,6 @@ CAUSES: dict[str, Cause] = {
         _("Something that should not happen did. The administrator's log says where."),
         _("Tell your administrator; it is tried again by itself meanwhile."),
     ),
-    "gave_up": Cause(
-        _("Given up after three days"),
-        _("Thirteen tries over three days did not succeed."),
-        _("Read what the system said last, mend it there or here, and retry."),
-    ),
     "unknown": Cause(
         _("The system reported a problem that we have no words for yet"),
         _("Its own message stands below, as it came."),

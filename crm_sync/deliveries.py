@@ -27,7 +27,7 @@ from django.db import IntegrityError, OperationalError, connection, transaction
 from django.db.models import Case, Count, F, PositiveSmallIntegerField, Q, Value, When
 from django.utils import timezone
 
-from crm_sync import limits
+from crm_sync import limits, records
 from crm_sync.connectors import connector_class
 from crm_sync.connectors.base import (
     ConnectionBusy,
@@ -509,6 +509,8 @@ def retry(deliveries: QuerySet[Delivery]) -> int:
 
 def resend(delivery: Delivery) -> bool:
     """Send a message once more although it may have left, or a record although it is in step."""
+    if delivery.kind == Kind.RECORD:
+        records.forget_what_was_sent(delivery)
     return bool(
         Delivery.objects.filter(
             pk=delivery.pk, state__in=(State.UNSURE, State.DELIVERED, State.IGNORED)

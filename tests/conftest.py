@@ -27,6 +27,10 @@ def _calls_may_leave_inside_the_test_transaction(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A test with the `db` fixture runs inside one transaction of its own: that one is no fault."""
-    if "db" in request.fixturenames and "transactional_db" not in request.fixturenames:
+    marker = request.node.get_closest_marker("django_db")
+    is_wrapped = marker is not None and not marker.kwargs.get("transaction")
+    if "transactional_db" in request.fixturenames:
+        return
+    if is_wrapped or "db" in request.fixturenames:
         request.getfixturevalue("db")
         monkeypatch.setattr(outbound, "ATOMIC_BLOCKS_AT_REST", len(connection.atomic_blocks))
