@@ -54,6 +54,10 @@ MISHAPS: tuple[dict[str, Any], ...] = (
 )
 
 
+class OthersWouldHear(Exception):
+    """Invented customers would get into systems that are not the demo's. Says what to do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How far the demo has come, as the tables have it."""
@@ -72,7 +76,11 @@ class Progress:
 
 
 def connect(sandbox: RunningSandbox, site: str) -> ProviderAccount:
-    """Make or find the demo's account and connections. Safe to repeat."""
+    """Make or find the demo's account and connections. Safe to repeat.
+
+    Raises OthersWouldHear.
+    """
+    _only_ours_listen(sandbox)
     account, _ = ProviderAccount.objects.update_or_create(
         provider="stripe",
         slug=SLUG,
@@ -90,6 +98,24 @@ def connect(sandbox: RunningSandbox, site: str) -> ProviderAccount:
     _connect_mail(sandbox)
     account.refresh_from_db()
     return account
+
+
+def _only_ours_listen(sandbox: RunningSandbox) -> None:
+    """The first mail connection becomes the demo's, as long as nobody has given it a server."""
+    for conn in Connection.objects.filter(livemode=False):
+        if conn.label in LABELS.values():
+            if (conn.options.get("host") or sandbox.smtp_host) != sandbox.smtp_host:
+                raise OthersWouldHear(
+                    f"The demo would put its own mail server into the connection '{conn}', which "
+                    "has one. Give that connection another name and switch it off, and start the "
+                    "demo again."
+                )
+        elif conn.is_enabled and conn.account_id is None:
+            raise OthersWouldHear(
+                f"The connection '{conn}' follows every test account, so that the demo's invented "
+                "customers would get there, too. Open it in the admin, choose its payment account "
+                "or switch it off, and start the demo again."
+            )
 
 
 def _connect_hubspot(sandbox: RunningSandbox) -> None:

@@ -61,6 +61,8 @@ class Command(BaseCommand):
                 _say_where(console, site)
                 if not options["leave"]:
                     _stay(console)
+        except demo.OthersWouldHear as problem:
+            raise CommandError(str(problem)) from problem
         except OSError as problem:
             raise CommandError(
                 f"The sandbox cannot start: {problem}. Is another one running? "
