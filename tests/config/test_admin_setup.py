@@ -13,7 +13,7 @@ from config.setup import one_time_setup_url
 from payments.models import AuditEntry, SetupLink
 from tests.admin_people import person
 
-pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.config.setup_urls")]
+pytestmark = pytest.mark.django_db
 
 TOLD = {
     "username": "anna",
