@@ -6,6 +6,7 @@ history, messages do not.
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -101,4 +102,4 @@ def day(text: str) -> datetime:
     try:
         return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
     except ValueError:
-        raise CommandError(_("A day is written like this: 2026-01-31.")) from None
+        raise ArgumentTypeError(_("A day is written like this: 2026-01-31.")) from None
