@@ -42,14 +42,16 @@ def opened(owner: Connection, kind: str, local_keys: Collection[str]) -> dict[st
 
 
 def mark_intent(records: Iterable[ExternalRecord]) -> None:
-    """Note that these are about to be created, now. Call it right before the call that does."""
+    """Note that these are about to be created, now, and with what title (`sent`).
+
+    Call it right before the call that does.
+    """
     marked = list(records)
-    if not marked:
-        return
     now = timezone.now()
-    ExternalRecord.objects.filter(pk__in=[record.pk for record in marked]).update(intent_at=now)
     for record in marked:
         record.intent_at = now
+    if marked:
+        keep(marked, ("intent_at", "sent"))
 
 
 def forget_intent(records: Iterable[ExternalRecord]) -> None:
@@ -85,14 +87,14 @@ def in_step(record: ExternalRecord, sent: dict[str, Any]) -> None:
 KEPT = ("remote_id", "remote_url", "fingerprint", "sent", "synced_at")
 
 
-def keep(records: Sequence[ExternalRecord]) -> None:
-    """Write the rows, together.
+def keep(records: Sequence[ExternalRecord], names: Collection[str] = KEPT) -> None:
+    """Write these columns of the rows, together.
 
     One prepared statement: Django's bulk_update would cost more time than the calls.
     """
     if not records:
         return
-    fields = [f for f in ExternalRecord._meta.local_concrete_fields if f.name in KEPT]
+    fields = [f for f in ExternalRecord._meta.local_concrete_fields if f.name in names]
     columns = ", ".join(f"{connection.ops.quote_name(str(f.column))} = %s" for f in fields)
     table = connection.ops.quote_name(ExternalRecord._meta.db_table)
     rows = [

@@ -149,6 +149,10 @@ class World:
         self.rng = random.Random(self.seed)
         self.sandbox = Sandbox()
         self.sandbox.faults.rng = random.Random(self.seed + 1)
+        self.sandbox.stripe.rng.seed(self.seed + 2)
+        self.sandbox.hubspot.rng.seed(self.seed + 3)
+        # The jitter of retries.
+        random.seed(self.seed + 4)
         self.sandbox.hubspot.limits.on = False
         Wire.sandbox = self.sandbox
 

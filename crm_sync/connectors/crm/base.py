@@ -69,6 +69,8 @@ class Crm(Connector):
     search_lag_seconds: ClassVar[float] = 60.0
     defaults: ClassVar[tuple[Line, ...]] = ()
     # The CRM's names of a deal's pipeline and stage.
+    # Their field for a deal's title, by which a deal is looked up where no unique key helps.
+    title_field: ClassVar[str] = ""
     stage_fields: ClassVar[tuple[str, str]] = ("pipeline", "stage")
 
     # --- Verbs -----------------------------------------------------------------------------
@@ -356,6 +358,10 @@ class Crm(Connector):
             return
         for draft in fresh:
             self._choose_values(kind, draft, lines, is_new=True)
+            if title := draft.values.get(self.title_field):
+                # A product's name may change before the next try, which looks for this one, too.
+                titles = {*draft.record.sent.get("titles", ()), title}
+                draft.record.sent = {**draft.record.sent, "titles": sorted(titles)}
         records.mark_intent(draft.record for draft in fresh)
         self._each(self.create, kind, fresh)
 

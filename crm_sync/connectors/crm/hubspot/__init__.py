@@ -61,6 +61,7 @@ class HubSpot(Crm):
     burst: ClassVar[int] = 20
     defaults: ClassVar[tuple[Line, ...]] = DEFAULTS
     stage_fields: ClassVar[tuple[str, str]] = ("pipeline", "dealstage")
+    title_field: ClassVar[str] = "dealname"
 
     Settings = HubSpotSettings
 
@@ -239,8 +240,10 @@ class HubSpot(Crm):
                 self._batches.update(OBJECTS[kind], [draft])
 
     def look_up_deals(self, drafts: Sequence[Draft]) -> None:
-        """By title; which of the deals with that title is ours, its description says."""
-        titles = sorted({draft.wanted.get("dealname", "").lower() for draft in drafts} - {""})
+        """By the titles ever tried; which of these deals is ours, its description says."""
+        now = {draft.wanted.get("dealname", "") for draft in drafts}
+        tried = {title for draft in drafts for title in draft.record.sent.get("titles", ())}
+        titles = sorted({title.lower() for title in now | tried} - {""})
         if not titles:
             return
         names = ["dealname", "description", *self.stage_fields]
