@@ -16,8 +16,7 @@ from django.utils import timezone
 from config.sandbox.hubspot.world import SANDBOX_TOKEN
 from config.sandbox.stripe.base import ACCOUNT, SANDBOX_KEY
 from crm_sync import mappings
-from crm_sync.connectors import connector_class
-from crm_sync.connectors.crm.base import Crm
+from crm_sync.connectors.crm.hubspot import HubSpot
 from crm_sync.first_connections import TEST_MAIL
 from crm_sync.models import Connection, Delivery, FieldMapping
 from payments.models import InboundWebhook, Payment, ProviderAccount
@@ -125,9 +124,7 @@ def _connect_hubspot(sandbox: RunningSandbox) -> None:
             "deals", SEGMENT, "enumeration", label="Segment klienta", options=SEGMENTS
         )
     conn = _connection("hubspot", {"token": SANDBOX_TOKEN}, sandbox.hubspot_url, rate=19.0)
-    crm = connector_class("hubspot")(conn)
-    if not isinstance(crm, Crm):
-        raise TypeError("HubSpot is a CRM.")
+    crm = HubSpot(conn)
     crm.create_properties()
     pipeline = next(each for each in crm.pipelines() if each.label == "Płatności")
     stages = {label: key for key, label in pipeline.stages}

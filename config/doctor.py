@@ -138,9 +138,7 @@ def _files() -> Iterator[Finding]:
             _("Make room: webhooks are refused, and sent again later, when nothing can be kept."),
         )
     else:
-        yield Finding(
-            _("Disk"), "good", _("%(megabytes)d MB are free in %(folder)s.") % megabytes
-        )
+        yield Finding(_("Disk"), "good", _("%(megabytes)d MB are free in %(folder)s.") % megabytes)
 
 
 def _worker() -> Iterator[Finding]:
@@ -193,7 +191,7 @@ def _accounts() -> Iterator[Finding]:
             f"{settings.SITE_URL}/admin/payments/provideraccount/add/",
         )
     for account in accounts:
-        yield _asked(str(account), lambda account=account: provider_for(account).check())
+        yield _asked(str(account), provider_for(account).check)
         if not account.webhook_secrets():
             yield Finding(
                 str(account),
@@ -212,7 +210,7 @@ def _connections() -> Iterator[Finding]:
                 f"{conn.get_paused_reason_display()}. {conn.paused_note}",
                 f"{settings.SITE_URL}/admin/crm_sync/connection/{conn.pk}/change/",
             )
-        yield _asked(str(conn), lambda conn=conn: connector_class(conn.connector)(conn).check())
+        yield _asked(str(conn), connector_class(conn.connector)(conn).check)
 
 
 def _asked(about: str, check: Callable[[], str]) -> Finding:

@@ -123,7 +123,7 @@ def _owe(conn: Connection, event: Event, wish: Wish) -> None:
     insert_once(
         delivery,
         ("connection", "effect_key"),
-        on_conflict=_COALESCE if wish.kind == Kind.RECORD else "NOTHING",
+        on_conflict=_COALESCE if wish.kind == "record" else "NOTHING",
     )
 
 
@@ -169,9 +169,7 @@ def connections_with_work(now: datetime, most_batches: int) -> list[Connection]:
         conn
         for conn in limits.available(now)
         if running.get(conn.pk, 0) < most_batches
-        and Delivery.objects.filter(
-            connection=conn, state__in=OPEN, due_at__lte=now
-        ).exists()
+        and Delivery.objects.filter(connection=conn, state__in=OPEN, due_at__lte=now).exists()
     ]
     return sorted(waiting, key=lambda conn: running.get(conn.pk, 0))
 

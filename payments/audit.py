@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from payments.models import AuditEntry
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import AbstractBaseUser
+    from django.contrib.auth.models import User
     from django.db.models import Model
     from django.http import HttpRequest
 
@@ -17,11 +17,11 @@ def note(
     action: str,
     subject: Model | str = "",
     *,
-    user: AbstractBaseUser | None = None,
+    user: User | None = None,
     **details: Any,
 ) -> AuditEntry:
     """Append one entry: `action` is a verb of ours ("delivery.retried"). Never put secrets in."""
-    who = user or getattr(request, "user", None)
+    who: User | None = user or getattr(request, "user", None)
     return AuditEntry.objects.create(
         user=who if who is not None and who.is_authenticated else None,
         action=action,

@@ -23,14 +23,13 @@ def insert_once(
     """
     meta = instance._meta
     fields = [f for f in meta.local_concrete_fields if not f.primary_key]
-    columns = ", ".join(connection.ops.quote_name(f.column) for f in fields)
+    columns = ", ".join(connection.ops.quote_name(str(f.column)) for f in fields)
     marks = ", ".join(["%s"] * len(fields))
     values: list[Any] = [
         f.get_db_prep_save(f.pre_save(instance, add=True), connection) for f in fields
     ]
     targets = ", ".join(
-        connection.ops.quote_name(str(meta.get_field(name).column))
-        for name in conflict  # type: ignore[union-attr]
+        connection.ops.quote_name(str(f.column)) for f in fields if f.name in conflict
     )
     table = connection.ops.quote_name(meta.db_table)
     key = connection.ops.quote_name(str(meta.pk.column))

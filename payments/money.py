@@ -81,7 +81,7 @@ class Money:
 
     @property
     def is_whole(self) -> bool:
-        return self.minor % 10 ** exponent(self.currency) == 0
+        return bool(self.minor % 10 ** exponent(self.currency) == 0)
 
     def format(self, language: str | None = None, *, short: bool = False) -> str:
         """As people write it: "249,00 zł" in Polish, "PLN 249.00" in English.

@@ -23,6 +23,7 @@ from config.bench.processes import free_port, running
 from config.bench.world import ROOT
 from config.sandbox.client import SandboxClient
 from config.sandbox.stripe.base import ACCOUNT, SANDBOX_KEY
+from config.sandbox.wire import Json
 from crm_sync.models import Connection
 from payments import processing, webhooks
 from payments.models import InboundWebhook, ProviderAccount
@@ -125,7 +126,7 @@ def _connected(root: str) -> ProviderAccount:
 _told_so_far = 0
 
 
-def _told(sandbox: SandboxClient, account: ProviderAccount, count: int, via: str) -> list[dict]:
+def _told(sandbox: SandboxClient, account: ProviderAccount, count: int, via: str) -> list[Json]:
     """Make payments; keep their events as webhooks; answer those events."""
     global _told_so_far
     known = {event["id"] for event in sandbox.objects("event")}
@@ -187,7 +188,7 @@ def _calls(sandbox: SandboxClient) -> int:
     return int(calls["total"]) if calls else 0
 
 
-def _peer(root: str, events: list[dict]) -> dict[str, float]:
+def _peer(root: str, events: list[Json]) -> dict[str, float]:
     """Milliseconds of processor time that dj-stripe's view takes, by type."""
     file = Path(settings.VAR_DIR) / "events.jsonl"
     file.write_text("\n".join(json.dumps(event) for event in events))

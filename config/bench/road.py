@@ -21,7 +21,7 @@ from config.bench.processes import cpu_seconds, free_port, memory_mb, running
 from config.sandbox.client import SandboxClient
 from config.sandbox.hubspot.world import SANDBOX_TOKEN
 from config.sandbox.stripe.base import ACCOUNT, SANDBOX_KEY
-from crm_sync.connectors import connector_class
+from crm_sync.connectors.crm.hubspot import HubSpot
 from crm_sync.models import Connection, Delivery, ExternalRecord
 from payments.models import InboundWebhook, Payment, ProviderAccount
 
@@ -87,7 +87,7 @@ def running_house(**crm: float) -> Iterator[House]:
             secrets={"token": SANDBOX_TOKEN},
             **{"rate_per_second": 1000.0, "burst": 1000, **crm},
         )
-        connector_class("hubspot")(conn).create_properties()
+        HubSpot(conn).create_properties()
         connection.close()
         web = stack.enter_context(
             running(
@@ -241,9 +241,9 @@ def _latencies(house: House, since: datetime) -> list[float]:
     for key, remote_id in ExternalRecord.objects.filter(
         connection=house.crm, kind="deal"
     ).values_list("local_key", "remote_id"):
-        at = accepted.get(payments[int(key.rpartition(":")[2])])
-        if at is not None:
-            found.append((created[remote_id] - at).total_seconds() * 1000)
+        began = accepted.get(payments[int(key.rpartition(":")[2])])
+        if began is not None:
+            found.append((created[remote_id] - began).total_seconds() * 1000)
     return found
 
 

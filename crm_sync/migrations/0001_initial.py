@@ -2,234 +2,620 @@
 
 import django.db.models.deletion
 import django.utils.timezone
-import payments.encryption
-import payments.models.accounts
 from django.conf import settings
 from django.db import migrations, models
 
+import payments.encryption
+import payments.models.accounts
+
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('payments', '0001_initial'),
+        ("payments", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='BulkRetry',
+            name="BulkRetry",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('asked_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='asked')),
-                ('filters', models.JSONField(default=dict, verbose_name='which')),
-                ('planned', models.PositiveIntegerField(default=0, verbose_name='planned')),
-                ('released', models.PositiveIntegerField(default=0, verbose_name='released')),
-                ('last_id', models.BigIntegerField(default=0)),
-                ('up_to_id', models.BigIntegerField(default=0)),
-                ('state', models.CharField(choices=[('running', 'running'), ('done', 'done'), ('canceled', 'canceled')], default='running', max_length=10, verbose_name='state')),
-                ('finished_at', models.DateTimeField(blank=True, null=True, verbose_name='finished')),
-                ('asked_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='asked by')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "asked_at",
+                    models.DateTimeField(default=django.utils.timezone.now, verbose_name="asked"),
+                ),
+                ("filters", models.JSONField(default=dict, verbose_name="which")),
+                ("planned", models.PositiveIntegerField(default=0, verbose_name="planned")),
+                ("released", models.PositiveIntegerField(default=0, verbose_name="released")),
+                ("last_id", models.BigIntegerField(default=0)),
+                ("up_to_id", models.BigIntegerField(default=0)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("running", "running"),
+                            ("done", "done"),
+                            ("canceled", "canceled"),
+                        ],
+                        default="running",
+                        max_length=10,
+                        verbose_name="state",
+                    ),
+                ),
+                (
+                    "finished_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="finished"),
+                ),
+                (
+                    "asked_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="asked by",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'bulk retry',
-                'verbose_name_plural': 'bulk retries',
-                'ordering': ('-asked_at',),
+                "verbose_name": "bulk retry",
+                "verbose_name_plural": "bulk retries",
+                "ordering": ("-asked_at",),
             },
         ),
         migrations.CreateModel(
-            name='Connection',
+            name="Connection",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('connector', models.SlugField(max_length=40, verbose_name='system')),
-                ('label', models.CharField(max_length=120, verbose_name='name')),
-                ('livemode', models.BooleanField(help_text='Follows live payments only, or test payments only.', verbose_name='live')),
-                ('secrets', payments.encryption.EncryptedJSONField(blank=True, default=dict, verbose_name='keys')),
-                ('options', models.JSONField(blank=True, default=dict, verbose_name='settings')),
-                ('base_url', payments.models.accounts.HttpsURLField(blank=True, help_text="Leave empty for the vendor's own address. The sandbox puts its own here.", verbose_name='API address')),
-                ('is_enabled', models.BooleanField(default=True, verbose_name='switched on')),
-                ('follows_since', models.DateTimeField(default=django.utils.timezone.now, help_text='Payments before this moment are sent only when you ask for them.', verbose_name='follows since')),
-                ('mapping_version', models.PositiveIntegerField(default=1, verbose_name='mapping version')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='added')),
-                ('rate_per_second', models.FloatField(default=10.0, verbose_name='calls per second')),
-                ('burst', models.PositiveIntegerField(default=10, verbose_name='burst')),
-                ('rate_tat', models.FloatField(default=0.0, help_text='GCRA: the unix time at which the bucket is empty again.')),
-                ('paused_until', models.DateTimeField(blank=True, null=True, verbose_name='paused until')),
-                ('paused_reason', models.CharField(blank=True, choices=[('rate', 'the system asked us to slow down'), ('circuit', 'the system does not answer'), ('authorisation', 'access was refused or a setting is wrong'), ('person', 'paused by a person')], max_length=16, verbose_name='why paused')),
-                ('paused_note', models.CharField(blank=True, max_length=500, verbose_name='what it said')),
-                ('fail_streak', models.PositiveIntegerField(default=0, verbose_name='failures in a row')),
-                ('open_level', models.PositiveSmallIntegerField(default=0)),
-                ('last_success_at', models.DateTimeField(blank=True, null=True, verbose_name='last success')),
-                ('account', models.ForeignKey(blank=True, help_text='Leave empty to follow every payment account of the same mode.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='connections', to='payments.provideraccount', verbose_name='payment account')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("connector", models.SlugField(max_length=40, verbose_name="system")),
+                ("label", models.CharField(max_length=120, verbose_name="name")),
+                (
+                    "livemode",
+                    models.BooleanField(
+                        help_text="Follows live payments only, or test payments only.",
+                        verbose_name="live",
+                    ),
+                ),
+                (
+                    "secrets",
+                    payments.encryption.EncryptedJSONField(
+                        blank=True, default=dict, verbose_name="keys"
+                    ),
+                ),
+                ("options", models.JSONField(blank=True, default=dict, verbose_name="settings")),
+                (
+                    "base_url",
+                    payments.models.accounts.HttpsURLField(
+                        blank=True,
+                        help_text="Leave empty for the vendor's own address. The sandbox puts its own here.",
+                        verbose_name="API address",
+                    ),
+                ),
+                ("is_enabled", models.BooleanField(default=True, verbose_name="switched on")),
+                (
+                    "follows_since",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now,
+                        help_text="Payments before this moment are sent only when you ask for them.",
+                        verbose_name="follows since",
+                    ),
+                ),
+                (
+                    "mapping_version",
+                    models.PositiveIntegerField(default=1, verbose_name="mapping version"),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, editable=False, verbose_name="added"
+                    ),
+                ),
+                (
+                    "rate_per_second",
+                    models.FloatField(default=10.0, verbose_name="calls per second"),
+                ),
+                ("burst", models.PositiveIntegerField(default=10, verbose_name="burst")),
+                (
+                    "rate_tat",
+                    models.FloatField(
+                        default=0.0,
+                        help_text="GCRA: the unix time at which the bucket is empty again.",
+                    ),
+                ),
+                (
+                    "paused_until",
+                    models.DateTimeField(blank=True, null=True, verbose_name="paused until"),
+                ),
+                (
+                    "paused_reason",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("rate", "the system asked us to slow down"),
+                            ("circuit", "the system does not answer"),
+                            ("authorisation", "access was refused or a setting is wrong"),
+                            ("person", "paused by a person"),
+                        ],
+                        max_length=16,
+                        verbose_name="why paused",
+                    ),
+                ),
+                (
+                    "paused_note",
+                    models.CharField(blank=True, max_length=500, verbose_name="what it said"),
+                ),
+                (
+                    "fail_streak",
+                    models.PositiveIntegerField(default=0, verbose_name="failures in a row"),
+                ),
+                ("open_level", models.PositiveSmallIntegerField(default=0)),
+                (
+                    "last_success_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="last success"),
+                ),
+                (
+                    "account",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="Leave empty to follow every payment account of the same mode.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="connections",
+                        to="payments.provideraccount",
+                        verbose_name="payment account",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'connection',
-                'verbose_name_plural': 'connections',
-                'ordering': ('label',),
-                'permissions': (('manage_connection', 'Can add, change, test, pause and resume connections'),),
+                "verbose_name": "connection",
+                "verbose_name_plural": "connections",
+                "ordering": ("label",),
+                "permissions": (
+                    ("manage_connection", "Can add, change, test, pause and resume connections"),
+                ),
             },
         ),
         migrations.CreateModel(
-            name='Delivery',
+            name="Delivery",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('record', 'record'), ('message', 'message')], max_length=8, verbose_name='kind')),
-                ('purpose', models.CharField(help_text="'deal', 'contact', 'receipt', 'team.payment_succeeded' ...", max_length=40, verbose_name='what')),
-                ('effect_key', models.CharField(max_length=160)),
-                ('order_key', models.CharField(max_length=80)),
-                ('amount_minor', models.BigIntegerField(default=0, verbose_name='amount')),
-                ('currency', models.CharField(blank=True, max_length=3, verbose_name='currency')),
-                ('is_history', models.BooleanField(default=False, verbose_name='history')),
-                ('want', models.PositiveIntegerField(default=1)),
-                ('sending', models.PositiveIntegerField(default=0, help_text='`want` when it was claimed.')),
-                ('have', models.PositiveIntegerField(default=0)),
-                ('state', models.CharField(choices=[('queued', 'queued'), ('leased', 'being sent'), ('delivered', 'delivered'), ('waiting', 'will be tried again'), ('unsure', 'unclear whether it left'), ('needs_attention', 'needs attention'), ('ignored', 'ignored')], default='queued', max_length=16, verbose_name='state')),
-                ('attempts', models.PositiveSmallIntegerField(default=0, verbose_name='tries')),
-                ('crashes', models.PositiveSmallIntegerField(default=0, verbose_name='crashes')),
-                ('due_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='due')),
-                ('lease_token', models.CharField(blank=True, max_length=32)),
-                ('lease_until', models.DateTimeField(blank=True, null=True)),
-                ('intent_at', models.DateTimeField(blank=True, help_text='A message: the moment before it was handed over.', null=True)),
-                ('cause', models.CharField(blank=True, max_length=60, verbose_name='cause')),
-                ('cause_detail', models.CharField(blank=True, max_length=200, verbose_name='about')),
-                ('problem', models.TextField(blank=True, verbose_name='what the system said')),
-                ('failed_at', models.DateTimeField(blank=True, null=True, verbose_name='failed since')),
-                ('delivered_at', models.DateTimeField(blank=True, null=True, verbose_name='delivered')),
-                ('ignored_reason', models.CharField(blank=True, max_length=300, verbose_name='why ignored')),
-                ('ignored_until', models.DateTimeField(blank=True, null=True, verbose_name='ignored until')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='planned')),
-                ('updated_at', models.DateTimeField(auto_now=True, verbose_name='changed')),
-                ('connection', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='deliveries', to='crm_sync.connection', verbose_name='connection')),
-                ('customer', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='deliveries', to='payments.customer', verbose_name='customer')),
-                ('event', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='deliveries', to='payments.event', verbose_name='last event')),
-                ('ignored_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='ignored by')),
-                ('payment', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='deliveries', to='payments.payment', verbose_name='payment')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("record", "record"), ("message", "message")],
+                        max_length=8,
+                        verbose_name="kind",
+                    ),
+                ),
+                (
+                    "purpose",
+                    models.CharField(
+                        help_text="'deal', 'contact', 'receipt', 'team.payment_succeeded' ...",
+                        max_length=40,
+                        verbose_name="what",
+                    ),
+                ),
+                ("effect_key", models.CharField(max_length=160)),
+                ("order_key", models.CharField(max_length=80)),
+                ("amount_minor", models.BigIntegerField(default=0, verbose_name="amount")),
+                ("currency", models.CharField(blank=True, max_length=3, verbose_name="currency")),
+                ("is_history", models.BooleanField(default=False, verbose_name="history")),
+                ("want", models.PositiveIntegerField(default=1)),
+                (
+                    "sending",
+                    models.PositiveIntegerField(default=0, help_text="`want` when it was claimed."),
+                ),
+                ("have", models.PositiveIntegerField(default=0)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("queued", "queued"),
+                            ("leased", "being sent"),
+                            ("delivered", "delivered"),
+                            ("waiting", "will be tried again"),
+                            ("unsure", "unclear whether it left"),
+                            ("needs_attention", "needs attention"),
+                            ("ignored", "ignored"),
+                        ],
+                        default="queued",
+                        max_length=16,
+                        verbose_name="state",
+                    ),
+                ),
+                ("attempts", models.PositiveSmallIntegerField(default=0, verbose_name="tries")),
+                ("crashes", models.PositiveSmallIntegerField(default=0, verbose_name="crashes")),
+                (
+                    "due_at",
+                    models.DateTimeField(default=django.utils.timezone.now, verbose_name="due"),
+                ),
+                ("lease_token", models.CharField(blank=True, max_length=32)),
+                ("lease_until", models.DateTimeField(blank=True, null=True)),
+                (
+                    "intent_at",
+                    models.DateTimeField(
+                        blank=True,
+                        help_text="A message: the moment before it was handed over.",
+                        null=True,
+                    ),
+                ),
+                ("cause", models.CharField(blank=True, max_length=60, verbose_name="cause")),
+                (
+                    "cause_detail",
+                    models.CharField(blank=True, max_length=200, verbose_name="about"),
+                ),
+                ("problem", models.TextField(blank=True, verbose_name="what the system said")),
+                (
+                    "failed_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="failed since"),
+                ),
+                (
+                    "delivered_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="delivered"),
+                ),
+                (
+                    "ignored_reason",
+                    models.CharField(blank=True, max_length=300, verbose_name="why ignored"),
+                ),
+                (
+                    "ignored_until",
+                    models.DateTimeField(blank=True, null=True, verbose_name="ignored until"),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(default=django.utils.timezone.now, verbose_name="planned"),
+                ),
+                ("updated_at", models.DateTimeField(auto_now=True, verbose_name="changed")),
+                (
+                    "connection",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="deliveries",
+                        to="crm_sync.connection",
+                        verbose_name="connection",
+                    ),
+                ),
+                (
+                    "customer",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="deliveries",
+                        to="payments.customer",
+                        verbose_name="customer",
+                    ),
+                ),
+                (
+                    "event",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="deliveries",
+                        to="payments.event",
+                        verbose_name="last event",
+                    ),
+                ),
+                (
+                    "ignored_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="ignored by",
+                    ),
+                ),
+                (
+                    "payment",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="deliveries",
+                        to="payments.payment",
+                        verbose_name="payment",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'delivery',
-                'verbose_name_plural': 'deliveries',
-                'ordering': ('-created_at', '-pk'),
-                'permissions': (('retry_delivery', 'Can retry and resend deliveries'), ('ignore_delivery', 'Can ignore deliveries and consider them sent'), ('fix_value', 'Can correct a value and retry what failed because of it')),
+                "verbose_name": "delivery",
+                "verbose_name_plural": "deliveries",
+                "ordering": ("-created_at", "-pk"),
+                "permissions": (
+                    ("retry_delivery", "Can retry and resend deliveries"),
+                    ("ignore_delivery", "Can ignore deliveries and consider them sent"),
+                    ("fix_value", "Can correct a value and retry what failed because of it"),
+                ),
             },
         ),
         migrations.CreateModel(
-            name='Attempt',
+            name="Attempt",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveSmallIntegerField(verbose_name='try')),
-                ('started_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='started')),
-                ('duration_ms', models.PositiveIntegerField(blank=True, null=True, verbose_name='took (ms)')),
-                ('outcome', models.CharField(choices=[('delivered', 'delivered'), ('unchanged', 'nothing to change'), ('retry_later', 'to be tried again'), ('held', 'the connection waits'), ('rejected', 'refused'), ('unsure', 'unclear'), ('crashed', 'interrupted')], max_length=12, verbose_name='outcome')),
-                ('cause', models.CharField(blank=True, max_length=60, verbose_name='cause')),
-                ('http_status', models.PositiveSmallIntegerField(blank=True, null=True, verbose_name='answer')),
-                ('note', models.CharField(blank=True, max_length=1000, verbose_name='note')),
-                ('exchanges', models.JSONField(blank=True, default=list, verbose_name='exchanges')),
-                ('mapping_version', models.PositiveIntegerField(blank=True, null=True, verbose_name='mapping version')),
-                ('worker', models.CharField(blank=True, max_length=80, verbose_name='worker')),
-                ('delivery', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='log', to='crm_sync.delivery', verbose_name='delivery')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("number", models.PositiveSmallIntegerField(verbose_name="try")),
+                (
+                    "started_at",
+                    models.DateTimeField(default=django.utils.timezone.now, verbose_name="started"),
+                ),
+                (
+                    "duration_ms",
+                    models.PositiveIntegerField(blank=True, null=True, verbose_name="took (ms)"),
+                ),
+                (
+                    "outcome",
+                    models.CharField(
+                        choices=[
+                            ("delivered", "delivered"),
+                            ("unchanged", "nothing to change"),
+                            ("retry_later", "to be tried again"),
+                            ("held", "the connection waits"),
+                            ("rejected", "refused"),
+                            ("unsure", "unclear"),
+                            ("crashed", "interrupted"),
+                        ],
+                        max_length=12,
+                        verbose_name="outcome",
+                    ),
+                ),
+                ("cause", models.CharField(blank=True, max_length=60, verbose_name="cause")),
+                (
+                    "http_status",
+                    models.PositiveSmallIntegerField(blank=True, null=True, verbose_name="answer"),
+                ),
+                ("note", models.CharField(blank=True, max_length=1000, verbose_name="note")),
+                ("exchanges", models.JSONField(blank=True, default=list, verbose_name="exchanges")),
+                (
+                    "mapping_version",
+                    models.PositiveIntegerField(
+                        blank=True, null=True, verbose_name="mapping version"
+                    ),
+                ),
+                ("worker", models.CharField(blank=True, max_length=80, verbose_name="worker")),
+                (
+                    "delivery",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="log",
+                        to="crm_sync.delivery",
+                        verbose_name="delivery",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'attempt',
-                'verbose_name_plural': 'attempts',
-                'ordering': ('started_at', 'pk'),
+                "verbose_name": "attempt",
+                "verbose_name_plural": "attempts",
+                "ordering": ("started_at", "pk"),
             },
         ),
         migrations.CreateModel(
-            name='ExternalRecord',
+            name="ExternalRecord",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(max_length=20, verbose_name='kind')),
-                ('local_key', models.CharField(max_length=80, verbose_name='ours')),
-                ('remote_id', models.CharField(blank=True, max_length=120, verbose_name='theirs')),
-                ('remote_url', models.URLField(blank=True, max_length=500, verbose_name='address')),
-                ('intent_at', models.DateTimeField(blank=True, null=True, verbose_name='creation begun')),
-                ('idempotency_key', models.UUIDField(blank=True, null=True)),
-                ('fingerprint', models.CharField(blank=True, max_length=64)),
-                ('sent', models.JSONField(blank=True, default=dict, verbose_name='last sent')),
-                ('synced_at', models.DateTimeField(blank=True, null=True, verbose_name='last in step')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='linked')),
-                ('connection', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='records', to='crm_sync.connection', verbose_name='connection')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("kind", models.CharField(max_length=20, verbose_name="kind")),
+                ("local_key", models.CharField(max_length=80, verbose_name="ours")),
+                ("remote_id", models.CharField(blank=True, max_length=120, verbose_name="theirs")),
+                ("remote_url", models.URLField(blank=True, max_length=500, verbose_name="address")),
+                (
+                    "intent_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="creation begun"),
+                ),
+                ("idempotency_key", models.UUIDField(blank=True, null=True)),
+                ("fingerprint", models.CharField(blank=True, max_length=64)),
+                ("sent", models.JSONField(blank=True, default=dict, verbose_name="last sent")),
+                (
+                    "synced_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="last in step"),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(default=django.utils.timezone.now, verbose_name="linked"),
+                ),
+                (
+                    "connection",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="records",
+                        to="crm_sync.connection",
+                        verbose_name="connection",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'external record',
-                'verbose_name_plural': 'external records',
+                "verbose_name": "external record",
+                "verbose_name_plural": "external records",
             },
         ),
         migrations.CreateModel(
-            name='FieldMapping',
+            name="FieldMapping",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('record_kind', models.CharField(max_length=20, verbose_name='record')),
-                ('source_field', models.CharField(max_length=80, verbose_name='our field')),
-                ('target_field', models.CharField(max_length=120, verbose_name='their field')),
-                ('mode', models.CharField(choices=[('overwrite', 'always overwrite'), ('if_empty', 'fill when empty'), ('if_new', 'only when created')], default='overwrite', max_length=12, verbose_name='mode')),
-                ('template', models.CharField(blank=True, help_text='For texts put together: {product}, {amount} and so on.', max_length=500, verbose_name='text')),
-                ('value_map', models.JSONField(blank=True, default=dict, help_text='Our value: theirs, for example {"refunded": "Zwrot"}.', verbose_name='value map')),
-                ('position', models.PositiveSmallIntegerField(default=0, verbose_name='order')),
-                ('is_enabled', models.BooleanField(default=True, verbose_name='on')),
-                ('connection', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='mappings', to='crm_sync.connection', verbose_name='connection')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("record_kind", models.CharField(max_length=20, verbose_name="record")),
+                ("source_field", models.CharField(max_length=80, verbose_name="our field")),
+                ("target_field", models.CharField(max_length=120, verbose_name="their field")),
+                (
+                    "mode",
+                    models.CharField(
+                        choices=[
+                            ("overwrite", "always overwrite"),
+                            ("if_empty", "fill when empty"),
+                            ("if_new", "only when created"),
+                        ],
+                        default="overwrite",
+                        max_length=12,
+                        verbose_name="mode",
+                    ),
+                ),
+                (
+                    "template",
+                    models.CharField(
+                        blank=True,
+                        help_text="For texts put together: {product}, {amount} and so on.",
+                        max_length=500,
+                        verbose_name="text",
+                    ),
+                ),
+                (
+                    "value_map",
+                    models.JSONField(
+                        blank=True,
+                        default=dict,
+                        help_text='Our value: theirs, for example {"refunded": "Zwrot"}.',
+                        verbose_name="value map",
+                    ),
+                ),
+                ("position", models.PositiveSmallIntegerField(default=0, verbose_name="order")),
+                ("is_enabled", models.BooleanField(default=True, verbose_name="on")),
+                (
+                    "connection",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="mappings",
+                        to="crm_sync.connection",
+                        verbose_name="connection",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'field mapping',
-                'verbose_name_plural': 'field mappings',
-                'ordering': ('record_kind', 'position', 'pk'),
+                "verbose_name": "field mapping",
+                "verbose_name_plural": "field mappings",
+                "ordering": ("record_kind", "position", "pk"),
             },
         ),
         migrations.AddConstraint(
-            model_name='connection',
-            constraint=models.UniqueConstraint(fields=('label',), name='each_connection_has_its_own_name'),
+            model_name="connection",
+            constraint=models.UniqueConstraint(
+                fields=("label",), name="each_connection_has_its_own_name"
+            ),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(condition=models.Q(('state__in', ('queued', 'waiting'))), fields=['connection', 'is_history', 'due_at', 'id'], name='deliveries_due'),
+            model_name="delivery",
+            index=models.Index(
+                condition=models.Q(("state__in", ("queued", "waiting"))),
+                fields=["connection", "is_history", "due_at", "id"],
+                name="deliveries_due",
+            ),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(condition=models.Q(('state', 'leased')), fields=['lease_until'], name='deliveries_leased'),
+            model_name="delivery",
+            index=models.Index(
+                condition=models.Q(("state", "leased")),
+                fields=["lease_until"],
+                name="deliveries_leased",
+            ),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(condition=models.Q(('state__in', ('needs_attention', 'unsure'))), fields=['connection', 'state', 'cause', 'cause_detail', 'currency', 'amount_minor', 'payment', 'failed_at'], name='deliveries_failed'),
+            model_name="delivery",
+            index=models.Index(
+                condition=models.Q(("state__in", ("needs_attention", "unsure"))),
+                fields=[
+                    "connection",
+                    "state",
+                    "cause",
+                    "cause_detail",
+                    "currency",
+                    "amount_minor",
+                    "payment",
+                    "failed_at",
+                ],
+                name="deliveries_failed",
+            ),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(condition=models.Q(('state', 'waiting')), fields=['connection', 'cause', 'due_at'], name='deliveries_waiting'),
+            model_name="delivery",
+            index=models.Index(
+                condition=models.Q(("state", "waiting")),
+                fields=["connection", "cause", "due_at"],
+                name="deliveries_waiting",
+            ),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(condition=models.Q(('ignored_until__isnull', False), ('state', 'ignored')), fields=['ignored_until'], name='deliveries_ignored_for_now'),
+            model_name="delivery",
+            index=models.Index(
+                condition=models.Q(("ignored_until__isnull", False), ("state", "ignored")),
+                fields=["ignored_until"],
+                name="deliveries_ignored_for_now",
+            ),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(fields=['state', '-created_at', '-id'], name='deliveries_by_state'),
+            model_name="delivery",
+            index=models.Index(fields=["state", "-created_at", "-id"], name="deliveries_by_state"),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(fields=['-created_at', '-id'], name='deliveries_newest'),
+            model_name="delivery",
+            index=models.Index(fields=["-created_at", "-id"], name="deliveries_newest"),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(fields=['connection', '-created_at', '-id'], name='deliveries_by_connection'),
+            model_name="delivery",
+            index=models.Index(
+                fields=["connection", "-created_at", "-id"], name="deliveries_by_connection"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='delivery',
-            constraint=models.UniqueConstraint(fields=('connection', 'effect_key'), name='each_effect_owed_once'),
+            model_name="delivery",
+            constraint=models.UniqueConstraint(
+                fields=("connection", "effect_key"), name="each_effect_owed_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='delivery',
-            constraint=models.UniqueConstraint(condition=models.Q(('state', 'leased')), fields=('connection', 'order_key'), name='one_send_at_a_time_for_each_customer'),
+            model_name="delivery",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("state", "leased")),
+                fields=("connection", "order_key"),
+                name="one_send_at_a_time_for_each_customer",
+            ),
         ),
         migrations.AddIndex(
-            model_name='externalrecord',
-            index=models.Index(fields=['connection', 'kind', 'remote_id'], name='records_by_remote_id'),
+            model_name="externalrecord",
+            index=models.Index(
+                fields=["connection", "kind", "remote_id"], name="records_by_remote_id"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='externalrecord',
-            constraint=models.UniqueConstraint(fields=('connection', 'kind', 'local_key'), name='each_thing_has_one_record_there'),
+            model_name="externalrecord",
+            constraint=models.UniqueConstraint(
+                fields=("connection", "kind", "local_key"), name="each_thing_has_one_record_there"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='fieldmapping',
-            constraint=models.UniqueConstraint(fields=('connection', 'record_kind', 'target_field'), name='each_target_field_filled_by_one_line'),
+            model_name="fieldmapping",
+            constraint=models.UniqueConstraint(
+                fields=("connection", "record_kind", "target_field"),
+                name="each_target_field_filled_by_one_line",
+            ),
         ),
     ]

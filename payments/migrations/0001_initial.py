@@ -4,14 +4,14 @@ import django.db.models.deletion
 import django.db.models.expressions
 import django.db.models.functions.text
 import django.utils.timezone
-import payments.encryption
-import payments.models.accounts
 from django.conf import settings
 from django.db import migrations, models
 
+import payments.encryption
+import payments.models.accounts
+
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -20,681 +20,1552 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Heartbeat',
+            name="Heartbeat",
             fields=[
-                ('name', models.CharField(max_length=80, primary_key=True, serialize=False)),
-                ('beat_at', models.DateTimeField()),
-                ('details', models.JSONField(blank=True, default=dict)),
+                ("name", models.CharField(max_length=80, primary_key=True, serialize=False)),
+                ("beat_at", models.DateTimeField()),
+                ("details", models.JSONField(blank=True, default=dict)),
             ],
             options={
-                'verbose_name': 'heartbeat',
-                'verbose_name_plural': 'heartbeats',
+                "verbose_name": "heartbeat",
+                "verbose_name_plural": "heartbeats",
             },
         ),
         migrations.CreateModel(
-            name='PeriodicJob',
+            name="PeriodicJob",
             fields=[
-                ('name', models.CharField(max_length=60, primary_key=True, serialize=False, verbose_name='job')),
-                ('due_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='due')),
-                ('started_at', models.DateTimeField(blank=True, null=True, verbose_name='started')),
-                ('finished_at', models.DateTimeField(blank=True, null=True, verbose_name='finished')),
-                ('problem', models.TextField(blank=True, verbose_name='problem')),
+                (
+                    "name",
+                    models.CharField(
+                        max_length=60, primary_key=True, serialize=False, verbose_name="job"
+                    ),
+                ),
+                (
+                    "due_at",
+                    models.DateTimeField(default=django.utils.timezone.now, verbose_name="due"),
+                ),
+                ("started_at", models.DateTimeField(blank=True, null=True, verbose_name="started")),
+                (
+                    "finished_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="finished"),
+                ),
+                ("problem", models.TextField(blank=True, verbose_name="problem")),
             ],
             options={
-                'verbose_name': 'periodic job',
-                'verbose_name_plural': 'periodic jobs',
+                "verbose_name": "periodic job",
+                "verbose_name_plural": "periodic jobs",
             },
         ),
         migrations.CreateModel(
-            name='SetupLink',
+            name="SetupLink",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('token_hash', models.CharField(max_length=64, unique=True)),
-                ('expires_at', models.DateTimeField(verbose_name='good until')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("token_hash", models.CharField(max_length=64, unique=True)),
+                ("expires_at", models.DateTimeField(verbose_name="good until")),
             ],
             options={
-                'verbose_name': 'set-up link',
-                'verbose_name_plural': 'set-up links',
+                "verbose_name": "set-up link",
+                "verbose_name_plural": "set-up links",
             },
         ),
         migrations.CreateModel(
-            name='Customer',
+            name="Customer",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('livemode', models.BooleanField(verbose_name='live')),
-                ('name', models.CharField(blank=True, max_length=255, verbose_name='name')),
-                ('email', models.EmailField(blank=True, max_length=320, verbose_name='e-mail')),
-                ('phone', models.CharField(blank=True, max_length=64, verbose_name='phone')),
-                ('language', models.CharField(blank=True, max_length=5, verbose_name='language')),
-                ('country', models.CharField(blank=True, max_length=2, verbose_name='country')),
-                ('address', models.JSONField(blank=True, default=dict, verbose_name='address')),
-                ('description', models.CharField(blank=True, max_length=500, verbose_name='description')),
-                ('is_deleted', models.BooleanField(default=False, verbose_name='deleted at the provider')),
-                ('first_seen_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='first seen')),
-                ('profile_as_of', models.DateTimeField(blank=True, help_text="The moment of the provider's object behind these fields.", null=True)),
-                ('parts', models.JSONField(blank=True, default=dict, help_text="The newest profile that the provider keeps ('provider') and the newest one given with a payment ('payer'), each with its moment. The fields above follow from both.")),
-                ('email_corrected_at', models.DateTimeField(blank=True, help_text="Set when a person corrected the address here; the provider's stays an alias.", null=True, verbose_name='e-mail corrected by us')),
-                ('updated_at', models.DateTimeField(auto_now=True, verbose_name='changed')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("livemode", models.BooleanField(verbose_name="live")),
+                ("name", models.CharField(blank=True, max_length=255, verbose_name="name")),
+                ("email", models.EmailField(blank=True, max_length=320, verbose_name="e-mail")),
+                ("phone", models.CharField(blank=True, max_length=64, verbose_name="phone")),
+                ("language", models.CharField(blank=True, max_length=5, verbose_name="language")),
+                ("country", models.CharField(blank=True, max_length=2, verbose_name="country")),
+                ("address", models.JSONField(blank=True, default=dict, verbose_name="address")),
+                (
+                    "description",
+                    models.CharField(blank=True, max_length=500, verbose_name="description"),
+                ),
+                (
+                    "is_deleted",
+                    models.BooleanField(default=False, verbose_name="deleted at the provider"),
+                ),
+                (
+                    "first_seen_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, verbose_name="first seen"
+                    ),
+                ),
+                (
+                    "profile_as_of",
+                    models.DateTimeField(
+                        blank=True,
+                        help_text="The moment of the provider's object behind these fields.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "parts",
+                    models.JSONField(
+                        blank=True,
+                        default=dict,
+                        help_text="The newest profile that the provider keeps ('provider') and the newest one given with a payment ('payer'), each with its moment. The fields above follow from both.",
+                    ),
+                ),
+                (
+                    "email_corrected_at",
+                    models.DateTimeField(
+                        blank=True,
+                        help_text="Set when a person corrected the address here; the provider's stays an alias.",
+                        null=True,
+                        verbose_name="e-mail corrected by us",
+                    ),
+                ),
+                ("updated_at", models.DateTimeField(auto_now=True, verbose_name="changed")),
             ],
             options={
-                'verbose_name': 'customer',
-                'verbose_name_plural': 'customers',
-                'ordering': ('-first_seen_at', '-pk'),
-                'indexes': [models.Index(fields=['-first_seen_at', '-id'], name='customers_newest'), models.Index(django.db.models.functions.text.Upper('email'), name='customers_by_email'), models.Index(django.db.models.functions.text.Upper('name'), name='customers_by_name'), models.Index(fields=['name'], name='customers_by_start', opclasses=('varchar_pattern_ops',))],
+                "verbose_name": "customer",
+                "verbose_name_plural": "customers",
+                "ordering": ("-first_seen_at", "-pk"),
+                "indexes": [
+                    models.Index(fields=["-first_seen_at", "-id"], name="customers_newest"),
+                    models.Index(
+                        django.db.models.functions.text.Upper("email"), name="customers_by_email"
+                    ),
+                    models.Index(
+                        django.db.models.functions.text.Upper("name"), name="customers_by_name"
+                    ),
+                    models.Index(
+                        fields=["name"],
+                        name="customers_by_start",
+                        opclasses=("varchar_pattern_ops",),
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='ProviderAccount',
+            name="ProviderAccount",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('provider', models.CharField(choices=[('stripe', 'Stripe')], max_length=16, verbose_name='provider')),
-                ('slug', models.SlugField(help_text="The last part of this account's webhook address. It cannot be changed later.", max_length=64, verbose_name='address name')),
-                ('label', models.CharField(max_length=120, verbose_name='name')),
-                ('livemode', models.BooleanField(help_text='Real money. Test accounts never mix with live ones.', verbose_name='live')),
-                ('external_id', models.CharField(blank=True, max_length=64, verbose_name='account id at the provider')),
-                ('secrets', payments.encryption.EncryptedJSONField(blank=True, default=dict, verbose_name='keys')),
-                ('base_url', payments.models.accounts.HttpsURLField(blank=True, help_text="Leave empty for the provider's own address. The sandbox puts its own here.", verbose_name='API address')),
-                ('webhook_endpoint_id', models.CharField(blank=True, max_length=64, verbose_name='webhook endpoint')),
-                ('time_zone', models.CharField(default='Europe/Warsaw', max_length=64, verbose_name='time zone')),
-                ('language', models.CharField(default='pl', max_length=5, verbose_name='language of customers without one')),
-                ('is_active', models.BooleanField(default=True, verbose_name='active')),
-                ('paused_until', models.DateTimeField(blank=True, null=True, verbose_name='calls wait until')),
-                ('paused_reason', models.CharField(blank=True, max_length=200, verbose_name='why calls wait')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='added')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "provider",
+                    models.CharField(
+                        choices=[("stripe", "Stripe")], max_length=16, verbose_name="provider"
+                    ),
+                ),
+                (
+                    "slug",
+                    models.SlugField(
+                        help_text="The last part of this account's webhook address. It cannot be changed later.",
+                        max_length=64,
+                        verbose_name="address name",
+                    ),
+                ),
+                ("label", models.CharField(max_length=120, verbose_name="name")),
+                (
+                    "livemode",
+                    models.BooleanField(
+                        help_text="Real money. Test accounts never mix with live ones.",
+                        verbose_name="live",
+                    ),
+                ),
+                (
+                    "external_id",
+                    models.CharField(
+                        blank=True, max_length=64, verbose_name="account id at the provider"
+                    ),
+                ),
+                (
+                    "secrets",
+                    payments.encryption.EncryptedJSONField(
+                        blank=True, default=dict, verbose_name="keys"
+                    ),
+                ),
+                (
+                    "base_url",
+                    payments.models.accounts.HttpsURLField(
+                        blank=True,
+                        help_text="Leave empty for the provider's own address. The sandbox puts its own here.",
+                        verbose_name="API address",
+                    ),
+                ),
+                (
+                    "webhook_endpoint_id",
+                    models.CharField(blank=True, max_length=64, verbose_name="webhook endpoint"),
+                ),
+                (
+                    "time_zone",
+                    models.CharField(
+                        default="Europe/Warsaw", max_length=64, verbose_name="time zone"
+                    ),
+                ),
+                (
+                    "language",
+                    models.CharField(
+                        default="pl", max_length=5, verbose_name="language of customers without one"
+                    ),
+                ),
+                ("is_active", models.BooleanField(default=True, verbose_name="active")),
+                (
+                    "paused_until",
+                    models.DateTimeField(blank=True, null=True, verbose_name="calls wait until"),
+                ),
+                (
+                    "paused_reason",
+                    models.CharField(blank=True, max_length=200, verbose_name="why calls wait"),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, editable=False, verbose_name="added"
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'payment account',
-                'verbose_name_plural': 'payment accounts',
-                'ordering': ('label',),
-                'constraints': [models.UniqueConstraint(fields=('provider', 'slug'), name='each_webhook_address_names_one_account')],
+                "verbose_name": "payment account",
+                "verbose_name_plural": "payment accounts",
+                "ordering": ("label",),
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("provider", "slug"), name="each_webhook_address_names_one_account"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Payout',
+            name="Payout",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('external_id', models.CharField(max_length=64, verbose_name='id at the provider')),
-                ('livemode', models.BooleanField(verbose_name='live')),
-                ('amount_minor', models.BigIntegerField(verbose_name='amount')),
-                ('currency', models.CharField(max_length=3, verbose_name='currency')),
-                ('status', models.CharField(choices=[('pending', 'planned'), ('in_transit', 'on its way'), ('paid', 'arrived'), ('failed', 'failed'), ('canceled', 'canceled')], max_length=12, verbose_name='status')),
-                ('arrives_on', models.DateField(verbose_name='arrives on')),
-                ('failure_code', models.CharField(blank=True, max_length=80, verbose_name='failure code')),
-                ('failure_reason', models.CharField(blank=True, max_length=500, verbose_name='why it failed')),
-                ('created_at', models.DateTimeField(verbose_name='created')),
-                ('as_of', models.DateTimeField(blank=True, help_text="The moment of the provider's object behind these fields.", null=True)),
-                ('updated_at', models.DateTimeField(auto_now=True, verbose_name='changed')),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='payouts', to='payments.provideraccount', verbose_name='account')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("external_id", models.CharField(max_length=64, verbose_name="id at the provider")),
+                ("livemode", models.BooleanField(verbose_name="live")),
+                ("amount_minor", models.BigIntegerField(verbose_name="amount")),
+                ("currency", models.CharField(max_length=3, verbose_name="currency")),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("pending", "planned"),
+                            ("in_transit", "on its way"),
+                            ("paid", "arrived"),
+                            ("failed", "failed"),
+                            ("canceled", "canceled"),
+                        ],
+                        max_length=12,
+                        verbose_name="status",
+                    ),
+                ),
+                ("arrives_on", models.DateField(verbose_name="arrives on")),
+                (
+                    "failure_code",
+                    models.CharField(blank=True, max_length=80, verbose_name="failure code"),
+                ),
+                (
+                    "failure_reason",
+                    models.CharField(blank=True, max_length=500, verbose_name="why it failed"),
+                ),
+                ("created_at", models.DateTimeField(verbose_name="created")),
+                (
+                    "as_of",
+                    models.DateTimeField(
+                        blank=True,
+                        help_text="The moment of the provider's object behind these fields.",
+                        null=True,
+                    ),
+                ),
+                ("updated_at", models.DateTimeField(auto_now=True, verbose_name="changed")),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="payouts",
+                        to="payments.provideraccount",
+                        verbose_name="account",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'payout',
-                'verbose_name_plural': 'payouts',
-                'ordering': ('-created_at', '-pk'),
+                "verbose_name": "payout",
+                "verbose_name_plural": "payouts",
+                "ordering": ("-created_at", "-pk"),
             },
         ),
         migrations.CreateModel(
-            name='Payment',
+            name="Payment",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('external_id', models.CharField(max_length=64, verbose_name='id at the provider')),
-                ('charge_id', models.CharField(blank=True, max_length=64, verbose_name='charge')),
-                ('livemode', models.BooleanField(verbose_name='live')),
-                ('amount_minor', models.BigIntegerField(verbose_name='amount')),
-                ('currency', models.CharField(max_length=3, verbose_name='currency')),
-                ('amount_refunded_minor', models.BigIntegerField(default=0, verbose_name='refunded')),
-                ('fee_minor', models.BigIntegerField(blank=True, null=True, verbose_name='fee')),
-                ('net_minor', models.BigIntegerField(blank=True, null=True, verbose_name='net')),
-                ('settlement_currency', models.CharField(blank=True, max_length=3, verbose_name='settled in')),
-                ('status', models.CharField(choices=[('pending', 'started'), ('requires_action', 'waits for the customer'), ('processing', 'processing'), ('authorized', 'authorised'), ('succeeded', 'paid'), ('partially_refunded', 'partially refunded'), ('refunded', 'refunded'), ('failed', 'failed'), ('canceled', 'canceled')], max_length=20, verbose_name='status')),
-                ('method', models.CharField(blank=True, max_length=80, verbose_name='method')),
-                ('method_type', models.CharField(blank=True, max_length=40, verbose_name='kind of method')),
-                ('product_name', models.CharField(blank=True, max_length=500, verbose_name='product')),
-                ('email', models.EmailField(blank=True, max_length=320, verbose_name='e-mail')),
-                ('name', models.CharField(blank=True, max_length=255, verbose_name='payer')),
-                ('description', models.CharField(blank=True, max_length=1000, verbose_name='description')),
-                ('language', models.CharField(blank=True, max_length=5, verbose_name='language')),
-                ('country', models.CharField(blank=True, max_length=2, verbose_name='country')),
-                ('receipt_url', models.URLField(blank=True, max_length=1000, verbose_name="provider's receipt")),
-                ('failure_code', models.CharField(blank=True, max_length=80, verbose_name='failure code')),
-                ('failure_reason', models.CharField(blank=True, max_length=500, verbose_name='why it failed')),
-                ('metadata', models.JSONField(blank=True, default=dict, verbose_name='metadata')),
-                ('created_at', models.DateTimeField(verbose_name='started')),
-                ('paid_at', models.DateTimeField(blank=True, null=True, verbose_name='paid on')),
-                ('failed_at', models.DateTimeField(blank=True, null=True, verbose_name='failed on')),
-                ('parts', models.JSONField(blank=True, default=dict, help_text="What each of the provider's objects last said about this payment, and as of when. The other fields follow from it, whatever the order in which it came.")),
-                ('projected_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='seen')),
-                ('updated_at', models.DateTimeField(auto_now=True, verbose_name='changed')),
-                ('customer', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='payments', to='payments.customer', verbose_name='customer')),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='payments', to='payments.provideraccount', verbose_name='account')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("external_id", models.CharField(max_length=64, verbose_name="id at the provider")),
+                ("charge_id", models.CharField(blank=True, max_length=64, verbose_name="charge")),
+                ("livemode", models.BooleanField(verbose_name="live")),
+                ("amount_minor", models.BigIntegerField(verbose_name="amount")),
+                ("currency", models.CharField(max_length=3, verbose_name="currency")),
+                (
+                    "amount_refunded_minor",
+                    models.BigIntegerField(default=0, verbose_name="refunded"),
+                ),
+                ("fee_minor", models.BigIntegerField(blank=True, null=True, verbose_name="fee")),
+                ("net_minor", models.BigIntegerField(blank=True, null=True, verbose_name="net")),
+                (
+                    "settlement_currency",
+                    models.CharField(blank=True, max_length=3, verbose_name="settled in"),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("pending", "started"),
+                            ("requires_action", "waits for the customer"),
+                            ("processing", "processing"),
+                            ("authorized", "authorised"),
+                            ("succeeded", "paid"),
+                            ("partially_refunded", "partially refunded"),
+                            ("refunded", "refunded"),
+                            ("failed", "failed"),
+                            ("canceled", "canceled"),
+                        ],
+                        max_length=20,
+                        verbose_name="status",
+                    ),
+                ),
+                ("method", models.CharField(blank=True, max_length=80, verbose_name="method")),
+                (
+                    "method_type",
+                    models.CharField(blank=True, max_length=40, verbose_name="kind of method"),
+                ),
+                (
+                    "product_name",
+                    models.CharField(blank=True, max_length=500, verbose_name="product"),
+                ),
+                ("email", models.EmailField(blank=True, max_length=320, verbose_name="e-mail")),
+                ("name", models.CharField(blank=True, max_length=255, verbose_name="payer")),
+                (
+                    "description",
+                    models.CharField(blank=True, max_length=1000, verbose_name="description"),
+                ),
+                ("language", models.CharField(blank=True, max_length=5, verbose_name="language")),
+                ("country", models.CharField(blank=True, max_length=2, verbose_name="country")),
+                (
+                    "receipt_url",
+                    models.URLField(blank=True, max_length=1000, verbose_name="provider's receipt"),
+                ),
+                (
+                    "failure_code",
+                    models.CharField(blank=True, max_length=80, verbose_name="failure code"),
+                ),
+                (
+                    "failure_reason",
+                    models.CharField(blank=True, max_length=500, verbose_name="why it failed"),
+                ),
+                ("metadata", models.JSONField(blank=True, default=dict, verbose_name="metadata")),
+                ("created_at", models.DateTimeField(verbose_name="started")),
+                ("paid_at", models.DateTimeField(blank=True, null=True, verbose_name="paid on")),
+                (
+                    "failed_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="failed on"),
+                ),
+                (
+                    "parts",
+                    models.JSONField(
+                        blank=True,
+                        default=dict,
+                        help_text="What each of the provider's objects last said about this payment, and as of when. The other fields follow from it, whatever the order in which it came.",
+                    ),
+                ),
+                (
+                    "projected_at",
+                    models.DateTimeField(default=django.utils.timezone.now, verbose_name="seen"),
+                ),
+                ("updated_at", models.DateTimeField(auto_now=True, verbose_name="changed")),
+                (
+                    "customer",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="payments",
+                        to="payments.customer",
+                        verbose_name="customer",
+                    ),
+                ),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="payments",
+                        to="payments.provideraccount",
+                        verbose_name="account",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'payment',
-                'verbose_name_plural': 'payments',
-                'ordering': ('-created_at', '-pk'),
+                "verbose_name": "payment",
+                "verbose_name_plural": "payments",
+                "ordering": ("-created_at", "-pk"),
             },
         ),
         migrations.CreateModel(
-            name='InboundWebhook',
+            name="InboundWebhook",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('external_id', models.CharField(max_length=255, verbose_name='event id')),
-                ('event_type', models.CharField(max_length=80, verbose_name='type')),
-                ('object_id', models.CharField(blank=True, max_length=255, verbose_name='object')),
-                ('livemode', models.BooleanField(verbose_name='live')),
-                ('source', models.CharField(choices=[('webhook', 'webhook'), ('catch_up', 'found by the catch-up'), ('backfill', 'history')], max_length=10, verbose_name='how it came')),
-                ('body', models.TextField(verbose_name='body')),
-                ('occurred_at', models.DateTimeField(verbose_name='happened')),
-                ('received_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='received')),
-                ('state', models.CharField(choices=[('received', 'received'), ('processed', 'processed'), ('ignored', 'ignored'), ('waiting', 'will be tried again'), ('needs_attention', 'needs attention')], default='received', max_length=16, verbose_name='state')),
-                ('attempts', models.PositiveSmallIntegerField(default=0, verbose_name='tries')),
-                ('crashes', models.PositiveSmallIntegerField(default=0, verbose_name='crashes')),
-                ('due_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='due')),
-                ('lease_token', models.CharField(blank=True, max_length=32)),
-                ('lease_until', models.DateTimeField(blank=True, null=True)),
-                ('problem', models.TextField(blank=True, verbose_name='problem')),
-                ('processed_at', models.DateTimeField(blank=True, null=True, verbose_name='processed')),
-                ('duration_ms', models.PositiveIntegerField(blank=True, null=True, verbose_name='took (ms)')),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='webhooks', to='payments.provideraccount', verbose_name='account')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("external_id", models.CharField(max_length=255, verbose_name="event id")),
+                ("event_type", models.CharField(max_length=80, verbose_name="type")),
+                ("object_id", models.CharField(blank=True, max_length=255, verbose_name="object")),
+                ("livemode", models.BooleanField(verbose_name="live")),
+                (
+                    "source",
+                    models.CharField(
+                        choices=[
+                            ("webhook", "webhook"),
+                            ("catch_up", "found by the catch-up"),
+                            ("backfill", "history"),
+                        ],
+                        max_length=10,
+                        verbose_name="how it came",
+                    ),
+                ),
+                ("body", models.TextField(verbose_name="body")),
+                ("occurred_at", models.DateTimeField(verbose_name="happened")),
+                (
+                    "received_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, verbose_name="received"
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("received", "received"),
+                            ("processed", "processed"),
+                            ("ignored", "ignored"),
+                            ("waiting", "will be tried again"),
+                            ("needs_attention", "needs attention"),
+                        ],
+                        default="received",
+                        max_length=16,
+                        verbose_name="state",
+                    ),
+                ),
+                ("attempts", models.PositiveSmallIntegerField(default=0, verbose_name="tries")),
+                ("crashes", models.PositiveSmallIntegerField(default=0, verbose_name="crashes")),
+                (
+                    "due_at",
+                    models.DateTimeField(default=django.utils.timezone.now, verbose_name="due"),
+                ),
+                ("lease_token", models.CharField(blank=True, max_length=32)),
+                ("lease_until", models.DateTimeField(blank=True, null=True)),
+                ("problem", models.TextField(blank=True, verbose_name="problem")),
+                (
+                    "processed_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="processed"),
+                ),
+                (
+                    "duration_ms",
+                    models.PositiveIntegerField(blank=True, null=True, verbose_name="took (ms)"),
+                ),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="webhooks",
+                        to="payments.provideraccount",
+                        verbose_name="account",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'webhook',
-                'verbose_name_plural': 'webhooks',
-                'ordering': ('-received_at', '-pk'),
-                'permissions': (('reprocess_inboundwebhook', 'Can process webhooks again'),),
+                "verbose_name": "webhook",
+                "verbose_name_plural": "webhooks",
+                "ordering": ("-received_at", "-pk"),
+                "permissions": (("reprocess_inboundwebhook", "Can process webhooks again"),),
             },
         ),
         migrations.CreateModel(
-            name='Dispute',
+            name="Dispute",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('external_id', models.CharField(max_length=64, verbose_name='id at the provider')),
-                ('charge_id', models.CharField(blank=True, max_length=64, verbose_name='charge')),
-                ('livemode', models.BooleanField(verbose_name='live')),
-                ('amount_minor', models.BigIntegerField(verbose_name='amount')),
-                ('currency', models.CharField(max_length=3, verbose_name='currency')),
-                ('status', models.CharField(max_length=32, verbose_name='status')),
-                ('reason', models.CharField(blank=True, max_length=80, verbose_name='reason')),
-                ('evidence_due_at', models.DateTimeField(blank=True, null=True, verbose_name='answer until')),
-                ('created_at', models.DateTimeField(verbose_name='opened')),
-                ('as_of', models.DateTimeField(blank=True, help_text="The moment of the provider's object behind these fields.", null=True)),
-                ('updated_at', models.DateTimeField(auto_now=True, verbose_name='changed')),
-                ('payment', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='disputes', to='payments.payment', verbose_name='payment')),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='disputes', to='payments.provideraccount', verbose_name='account')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("external_id", models.CharField(max_length=64, verbose_name="id at the provider")),
+                ("charge_id", models.CharField(blank=True, max_length=64, verbose_name="charge")),
+                ("livemode", models.BooleanField(verbose_name="live")),
+                ("amount_minor", models.BigIntegerField(verbose_name="amount")),
+                ("currency", models.CharField(max_length=3, verbose_name="currency")),
+                ("status", models.CharField(max_length=32, verbose_name="status")),
+                ("reason", models.CharField(blank=True, max_length=80, verbose_name="reason")),
+                (
+                    "evidence_due_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="answer until"),
+                ),
+                ("created_at", models.DateTimeField(verbose_name="opened")),
+                (
+                    "as_of",
+                    models.DateTimeField(
+                        blank=True,
+                        help_text="The moment of the provider's object behind these fields.",
+                        null=True,
+                    ),
+                ),
+                ("updated_at", models.DateTimeField(auto_now=True, verbose_name="changed")),
+                (
+                    "payment",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="disputes",
+                        to="payments.payment",
+                        verbose_name="payment",
+                    ),
+                ),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="disputes",
+                        to="payments.provideraccount",
+                        verbose_name="account",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'dispute',
-                'verbose_name_plural': 'disputes',
-                'ordering': ('-created_at', '-pk'),
+                "verbose_name": "dispute",
+                "verbose_name_plural": "disputes",
+                "ordering": ("-created_at", "-pk"),
             },
         ),
         migrations.CreateModel(
-            name='CustomerIdentity',
+            name="CustomerIdentity",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('livemode', models.BooleanField(verbose_name='live')),
-                ('kind', models.CharField(choices=[('provider_id', 'id at the provider'), ('email', 'e-mail'), ('tax_id', 'tax id')], max_length=12, verbose_name='kind')),
-                ('value', models.CharField(max_length=320, verbose_name='value')),
-                ('added_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='added')),
-                ('customer', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='identities', to='payments.customer', verbose_name='customer')),
-                ('account', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, to='payments.provideraccount', verbose_name='account')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("livemode", models.BooleanField(verbose_name="live")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("provider_id", "id at the provider"),
+                            ("email", "e-mail"),
+                            ("tax_id", "tax id"),
+                        ],
+                        max_length=12,
+                        verbose_name="kind",
+                    ),
+                ),
+                ("value", models.CharField(max_length=320, verbose_name="value")),
+                (
+                    "added_at",
+                    models.DateTimeField(default=django.utils.timezone.now, verbose_name="added"),
+                ),
+                (
+                    "customer",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="identities",
+                        to="payments.customer",
+                        verbose_name="customer",
+                    ),
+                ),
+                (
+                    "account",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="payments.provideraccount",
+                        verbose_name="account",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'identity',
-                'verbose_name_plural': 'identities',
+                "verbose_name": "identity",
+                "verbose_name_plural": "identities",
             },
         ),
         migrations.CreateModel(
-            name='ProviderCursor',
+            name="ProviderCursor",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('stream', models.CharField(max_length=80, verbose_name='listing')),
-                ('position', models.JSONField(default=dict, verbose_name='position')),
-                ('found', models.PositiveIntegerField(default=0, verbose_name='found')),
-                ('updated_at', models.DateTimeField(auto_now=True, verbose_name='last read')),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='payments.provideraccount', verbose_name='account')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("stream", models.CharField(max_length=80, verbose_name="listing")),
+                ("position", models.JSONField(default=dict, verbose_name="position")),
+                ("found", models.PositiveIntegerField(default=0, verbose_name="found")),
+                ("updated_at", models.DateTimeField(auto_now=True, verbose_name="last read")),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        to="payments.provideraccount",
+                        verbose_name="account",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'reading position',
-                'verbose_name_plural': 'reading positions',
+                "verbose_name": "reading position",
+                "verbose_name_plural": "reading positions",
             },
         ),
         migrations.CreateModel(
-            name='ProviderInvoice',
+            name="ProviderInvoice",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('external_id', models.CharField(max_length=64, verbose_name='id at the provider')),
-                ('number', models.CharField(blank=True, max_length=80, verbose_name='number')),
-                ('livemode', models.BooleanField(verbose_name='live')),
-                ('status', models.CharField(choices=[('draft', 'draft'), ('open', 'waits for payment'), ('paid', 'paid'), ('void', 'void'), ('uncollectible', 'written off')], max_length=16, verbose_name='status')),
-                ('is_overdue', models.BooleanField(default=False, verbose_name='overdue')),
-                ('amount_due_minor', models.BigIntegerField(verbose_name='due')),
-                ('amount_paid_minor', models.BigIntegerField(verbose_name='paid')),
-                ('amount_remaining_minor', models.BigIntegerField(verbose_name='open')),
-                ('currency', models.CharField(max_length=3, verbose_name='currency')),
-                ('product_name', models.CharField(blank=True, max_length=500, verbose_name='product')),
-                ('lines', models.JSONField(blank=True, default=list, verbose_name='lines')),
-                ('billing_reason', models.CharField(blank=True, max_length=40, verbose_name='reason')),
-                ('attempt_count', models.PositiveSmallIntegerField(default=0, verbose_name='payment attempts')),
-                ('next_attempt_at', models.DateTimeField(blank=True, null=True, verbose_name='next payment attempt')),
-                ('due_at', models.DateTimeField(blank=True, null=True, verbose_name='due on')),
-                ('finalized_at', models.DateTimeField(blank=True, null=True, verbose_name='finalised on')),
-                ('paid_at', models.DateTimeField(blank=True, null=True, verbose_name='paid on')),
-                ('period_start_at', models.DateTimeField(blank=True, null=True, verbose_name='period from')),
-                ('period_end_at', models.DateTimeField(blank=True, null=True, verbose_name='period to')),
-                ('hosted_url', models.URLField(blank=True, max_length=1000, verbose_name='page')),
-                ('pdf_url', models.URLField(blank=True, max_length=1000, verbose_name='PDF')),
-                ('created_at', models.DateTimeField(verbose_name='created')),
-                ('as_of', models.DateTimeField(blank=True, help_text="The moment of the provider's object behind these fields.", null=True)),
-                ('updated_at', models.DateTimeField(auto_now=True, verbose_name='changed')),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='invoices', to='payments.provideraccount', verbose_name='account')),
-                ('customer', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='provider_invoices', to='payments.customer', verbose_name='customer')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("external_id", models.CharField(max_length=64, verbose_name="id at the provider")),
+                ("number", models.CharField(blank=True, max_length=80, verbose_name="number")),
+                ("livemode", models.BooleanField(verbose_name="live")),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("draft", "draft"),
+                            ("open", "waits for payment"),
+                            ("paid", "paid"),
+                            ("void", "void"),
+                            ("uncollectible", "written off"),
+                        ],
+                        max_length=16,
+                        verbose_name="status",
+                    ),
+                ),
+                ("is_overdue", models.BooleanField(default=False, verbose_name="overdue")),
+                ("amount_due_minor", models.BigIntegerField(verbose_name="due")),
+                ("amount_paid_minor", models.BigIntegerField(verbose_name="paid")),
+                ("amount_remaining_minor", models.BigIntegerField(verbose_name="open")),
+                ("currency", models.CharField(max_length=3, verbose_name="currency")),
+                (
+                    "product_name",
+                    models.CharField(blank=True, max_length=500, verbose_name="product"),
+                ),
+                ("lines", models.JSONField(blank=True, default=list, verbose_name="lines")),
+                (
+                    "billing_reason",
+                    models.CharField(blank=True, max_length=40, verbose_name="reason"),
+                ),
+                (
+                    "attempt_count",
+                    models.PositiveSmallIntegerField(default=0, verbose_name="payment attempts"),
+                ),
+                (
+                    "next_attempt_at",
+                    models.DateTimeField(
+                        blank=True, null=True, verbose_name="next payment attempt"
+                    ),
+                ),
+                ("due_at", models.DateTimeField(blank=True, null=True, verbose_name="due on")),
+                (
+                    "finalized_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="finalised on"),
+                ),
+                ("paid_at", models.DateTimeField(blank=True, null=True, verbose_name="paid on")),
+                (
+                    "period_start_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="period from"),
+                ),
+                (
+                    "period_end_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="period to"),
+                ),
+                ("hosted_url", models.URLField(blank=True, max_length=1000, verbose_name="page")),
+                ("pdf_url", models.URLField(blank=True, max_length=1000, verbose_name="PDF")),
+                ("created_at", models.DateTimeField(verbose_name="created")),
+                (
+                    "as_of",
+                    models.DateTimeField(
+                        blank=True,
+                        help_text="The moment of the provider's object behind these fields.",
+                        null=True,
+                    ),
+                ),
+                ("updated_at", models.DateTimeField(auto_now=True, verbose_name="changed")),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="invoices",
+                        to="payments.provideraccount",
+                        verbose_name="account",
+                    ),
+                ),
+                (
+                    "customer",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="provider_invoices",
+                        to="payments.customer",
+                        verbose_name="customer",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': "provider's invoice",
-                'verbose_name_plural': "provider's invoices",
-                'ordering': ('-created_at', '-pk'),
+                "verbose_name": "provider's invoice",
+                "verbose_name_plural": "provider's invoices",
+                "ordering": ("-created_at", "-pk"),
             },
         ),
         migrations.AddField(
-            model_name='payment',
-            name='invoice',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='payments', to='payments.providerinvoice', verbose_name="provider's invoice"),
+            model_name="payment",
+            name="invoice",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="payments",
+                to="payments.providerinvoice",
+                verbose_name="provider's invoice",
+            ),
         ),
         migrations.CreateModel(
-            name='Refund',
+            name="Refund",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('external_id', models.CharField(max_length=64, verbose_name='id at the provider')),
-                ('charge_id', models.CharField(blank=True, max_length=64, verbose_name='charge')),
-                ('livemode', models.BooleanField(verbose_name='live')),
-                ('amount_minor', models.BigIntegerField(verbose_name='amount')),
-                ('currency', models.CharField(max_length=3, verbose_name='currency')),
-                ('status', models.CharField(choices=[('pending', 'on its way'), ('requires_action', 'waits for the customer'), ('succeeded', 'refunded'), ('failed', 'failed'), ('canceled', 'canceled')], max_length=16, verbose_name='status')),
-                ('reason', models.CharField(blank=True, max_length=80, verbose_name='reason')),
-                ('failure_reason', models.CharField(blank=True, max_length=200, verbose_name='why it failed')),
-                ('created_at', models.DateTimeField(verbose_name='started')),
-                ('as_of', models.DateTimeField(blank=True, help_text="The moment of the provider's object behind these fields.", null=True)),
-                ('updated_at', models.DateTimeField(auto_now=True, verbose_name='changed')),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='refunds', to='payments.provideraccount', verbose_name='account')),
-                ('payment', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='refunds', to='payments.payment', verbose_name='payment')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("external_id", models.CharField(max_length=64, verbose_name="id at the provider")),
+                ("charge_id", models.CharField(blank=True, max_length=64, verbose_name="charge")),
+                ("livemode", models.BooleanField(verbose_name="live")),
+                ("amount_minor", models.BigIntegerField(verbose_name="amount")),
+                ("currency", models.CharField(max_length=3, verbose_name="currency")),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("pending", "on its way"),
+                            ("requires_action", "waits for the customer"),
+                            ("succeeded", "refunded"),
+                            ("failed", "failed"),
+                            ("canceled", "canceled"),
+                        ],
+                        max_length=16,
+                        verbose_name="status",
+                    ),
+                ),
+                ("reason", models.CharField(blank=True, max_length=80, verbose_name="reason")),
+                (
+                    "failure_reason",
+                    models.CharField(blank=True, max_length=200, verbose_name="why it failed"),
+                ),
+                ("created_at", models.DateTimeField(verbose_name="started")),
+                (
+                    "as_of",
+                    models.DateTimeField(
+                        blank=True,
+                        help_text="The moment of the provider's object behind these fields.",
+                        null=True,
+                    ),
+                ),
+                ("updated_at", models.DateTimeField(auto_now=True, verbose_name="changed")),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="refunds",
+                        to="payments.provideraccount",
+                        verbose_name="account",
+                    ),
+                ),
+                (
+                    "payment",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="refunds",
+                        to="payments.payment",
+                        verbose_name="payment",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'refund',
-                'verbose_name_plural': 'refunds',
-                'ordering': ('-created_at', '-pk'),
+                "verbose_name": "refund",
+                "verbose_name_plural": "refunds",
+                "ordering": ("-created_at", "-pk"),
             },
         ),
         migrations.CreateModel(
-            name='BalanceTransaction',
+            name="BalanceTransaction",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('external_id', models.CharField(max_length=64, verbose_name='id at the provider')),
-                ('livemode', models.BooleanField(verbose_name='live')),
-                ('kind', models.CharField(max_length=40, verbose_name='kind')),
-                ('source_id', models.CharField(blank=True, max_length=64, verbose_name='belongs to')),
-                ('amount_minor', models.BigIntegerField(verbose_name='amount')),
-                ('fee_minor', models.BigIntegerField(verbose_name='fee')),
-                ('net_minor', models.BigIntegerField(verbose_name='net')),
-                ('currency', models.CharField(max_length=3, verbose_name='currency')),
-                ('available_on', models.DateField(verbose_name='available on')),
-                ('created_at', models.DateTimeField(verbose_name='created')),
-                ('payment', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='ledger', to='payments.payment', verbose_name='payment')),
-                ('payout', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='ledger', to='payments.payout', verbose_name='payout')),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='ledger', to='payments.provideraccount', verbose_name='account')),
-                ('refund', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='ledger', to='payments.refund', verbose_name='refund')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("external_id", models.CharField(max_length=64, verbose_name="id at the provider")),
+                ("livemode", models.BooleanField(verbose_name="live")),
+                ("kind", models.CharField(max_length=40, verbose_name="kind")),
+                (
+                    "source_id",
+                    models.CharField(blank=True, max_length=64, verbose_name="belongs to"),
+                ),
+                ("amount_minor", models.BigIntegerField(verbose_name="amount")),
+                ("fee_minor", models.BigIntegerField(verbose_name="fee")),
+                ("net_minor", models.BigIntegerField(verbose_name="net")),
+                ("currency", models.CharField(max_length=3, verbose_name="currency")),
+                ("available_on", models.DateField(verbose_name="available on")),
+                ("created_at", models.DateTimeField(verbose_name="created")),
+                (
+                    "payment",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="ledger",
+                        to="payments.payment",
+                        verbose_name="payment",
+                    ),
+                ),
+                (
+                    "payout",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="ledger",
+                        to="payments.payout",
+                        verbose_name="payout",
+                    ),
+                ),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="ledger",
+                        to="payments.provideraccount",
+                        verbose_name="account",
+                    ),
+                ),
+                (
+                    "refund",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="ledger",
+                        to="payments.refund",
+                        verbose_name="refund",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'ledger line',
-                'verbose_name_plural': 'ledger lines',
-                'ordering': ('-created_at', '-pk'),
+                "verbose_name": "ledger line",
+                "verbose_name_plural": "ledger lines",
+                "ordering": ("-created_at", "-pk"),
             },
         ),
         migrations.CreateModel(
-            name='RefusedWebhooks',
+            name="RefusedWebhooks",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('day', models.DateField(verbose_name='day')),
-                ('reason', models.CharField(max_length=40, verbose_name='reason')),
-                ('count', models.PositiveIntegerField(default=0, verbose_name='count')),
-                ('last_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='last')),
-                ('account', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, to='payments.provideraccount', verbose_name='account')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("day", models.DateField(verbose_name="day")),
+                ("reason", models.CharField(max_length=40, verbose_name="reason")),
+                ("count", models.PositiveIntegerField(default=0, verbose_name="count")),
+                (
+                    "last_at",
+                    models.DateTimeField(default=django.utils.timezone.now, verbose_name="last"),
+                ),
+                (
+                    "account",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        to="payments.provideraccount",
+                        verbose_name="account",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'refused webhooks',
-                'verbose_name_plural': 'refused webhooks',
+                "verbose_name": "refused webhooks",
+                "verbose_name_plural": "refused webhooks",
             },
         ),
         migrations.CreateModel(
-            name='Subscription',
+            name="Subscription",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('external_id', models.CharField(max_length=64, verbose_name='id at the provider')),
-                ('livemode', models.BooleanField(verbose_name='live')),
-                ('status', models.CharField(choices=[('incomplete', 'waits for the first payment'), ('incomplete_expired', 'never started'), ('trialing', 'trial'), ('active', 'active'), ('past_due', 'overdue'), ('unpaid', 'unpaid'), ('paused', 'paused'), ('canceled', 'ended')], max_length=20, verbose_name='status')),
-                ('product_name', models.CharField(blank=True, max_length=500, verbose_name='product')),
-                ('amount_minor', models.BigIntegerField(default=0, verbose_name='amount per period')),
-                ('currency', models.CharField(max_length=3, verbose_name='currency')),
-                ('interval', models.CharField(blank=True, max_length=8, verbose_name='period')),
-                ('interval_count', models.PositiveSmallIntegerField(default=1, verbose_name='periods')),
-                ('started_at', models.DateTimeField(verbose_name='started')),
-                ('current_period_start_at', models.DateTimeField(blank=True, null=True, verbose_name='period from')),
-                ('current_period_end_at', models.DateTimeField(blank=True, null=True, verbose_name='period to')),
-                ('trial_start_at', models.DateTimeField(blank=True, null=True, verbose_name='trial from')),
-                ('trial_end_at', models.DateTimeField(blank=True, null=True, verbose_name='trial to')),
-                ('cancel_at', models.DateTimeField(blank=True, null=True, verbose_name='ends on')),
-                ('cancels_at_period_end', models.BooleanField(default=False, verbose_name='ends with the period')),
-                ('canceled_at', models.DateTimeField(blank=True, null=True, verbose_name='canceled on')),
-                ('ended_at', models.DateTimeField(blank=True, null=True, verbose_name='ended on')),
-                ('as_of', models.DateTimeField(blank=True, help_text="The moment of the provider's object behind these fields.", null=True)),
-                ('updated_at', models.DateTimeField(auto_now=True, verbose_name='changed')),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='subscriptions', to='payments.provideraccount', verbose_name='account')),
-                ('customer', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='subscriptions', to='payments.customer', verbose_name='customer')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("external_id", models.CharField(max_length=64, verbose_name="id at the provider")),
+                ("livemode", models.BooleanField(verbose_name="live")),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("incomplete", "waits for the first payment"),
+                            ("incomplete_expired", "never started"),
+                            ("trialing", "trial"),
+                            ("active", "active"),
+                            ("past_due", "overdue"),
+                            ("unpaid", "unpaid"),
+                            ("paused", "paused"),
+                            ("canceled", "ended"),
+                        ],
+                        max_length=20,
+                        verbose_name="status",
+                    ),
+                ),
+                (
+                    "product_name",
+                    models.CharField(blank=True, max_length=500, verbose_name="product"),
+                ),
+                (
+                    "amount_minor",
+                    models.BigIntegerField(default=0, verbose_name="amount per period"),
+                ),
+                ("currency", models.CharField(max_length=3, verbose_name="currency")),
+                ("interval", models.CharField(blank=True, max_length=8, verbose_name="period")),
+                (
+                    "interval_count",
+                    models.PositiveSmallIntegerField(default=1, verbose_name="periods"),
+                ),
+                ("started_at", models.DateTimeField(verbose_name="started")),
+                (
+                    "current_period_start_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="period from"),
+                ),
+                (
+                    "current_period_end_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="period to"),
+                ),
+                (
+                    "trial_start_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="trial from"),
+                ),
+                (
+                    "trial_end_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="trial to"),
+                ),
+                ("cancel_at", models.DateTimeField(blank=True, null=True, verbose_name="ends on")),
+                (
+                    "cancels_at_period_end",
+                    models.BooleanField(default=False, verbose_name="ends with the period"),
+                ),
+                (
+                    "canceled_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="canceled on"),
+                ),
+                ("ended_at", models.DateTimeField(blank=True, null=True, verbose_name="ended on")),
+                (
+                    "as_of",
+                    models.DateTimeField(
+                        blank=True,
+                        help_text="The moment of the provider's object behind these fields.",
+                        null=True,
+                    ),
+                ),
+                ("updated_at", models.DateTimeField(auto_now=True, verbose_name="changed")),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="subscriptions",
+                        to="payments.provideraccount",
+                        verbose_name="account",
+                    ),
+                ),
+                (
+                    "customer",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="subscriptions",
+                        to="payments.customer",
+                        verbose_name="customer",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'subscription',
-                'verbose_name_plural': 'subscriptions',
-                'ordering': ('-started_at', '-pk'),
+                "verbose_name": "subscription",
+                "verbose_name_plural": "subscriptions",
+                "ordering": ("-started_at", "-pk"),
             },
         ),
         migrations.AddField(
-            model_name='providerinvoice',
-            name='subscription',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='invoices', to='payments.subscription', verbose_name='subscription'),
+            model_name="providerinvoice",
+            name="subscription",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="invoices",
+                to="payments.subscription",
+                verbose_name="subscription",
+            ),
         ),
         migrations.AddField(
-            model_name='payment',
-            name='subscription',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='payments', to='payments.subscription', verbose_name='subscription'),
+            model_name="payment",
+            name="subscription",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="payments",
+                to="payments.subscription",
+                verbose_name="subscription",
+            ),
         ),
         migrations.CreateModel(
-            name='SubscriptionItem',
+            name="SubscriptionItem",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('external_id', models.CharField(max_length=64, verbose_name='id at the provider')),
-                ('product_id', models.CharField(blank=True, max_length=64, verbose_name='product id')),
-                ('product_name', models.CharField(blank=True, max_length=500, verbose_name='product')),
-                ('price_id', models.CharField(blank=True, max_length=64, verbose_name='price id')),
-                ('quantity', models.PositiveIntegerField(default=1, verbose_name='quantity')),
-                ('unit_amount_minor', models.BigIntegerField(blank=True, null=True, verbose_name='unit price')),
-                ('currency', models.CharField(max_length=3, verbose_name='currency')),
-                ('interval', models.CharField(blank=True, max_length=8, verbose_name='period')),
-                ('interval_count', models.PositiveSmallIntegerField(default=1, verbose_name='periods')),
-                ('current_period_start_at', models.DateTimeField(blank=True, null=True, verbose_name='period from')),
-                ('current_period_end_at', models.DateTimeField(blank=True, null=True, verbose_name='period to')),
-                ('subscription', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='items', to='payments.subscription', verbose_name='subscription')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("external_id", models.CharField(max_length=64, verbose_name="id at the provider")),
+                (
+                    "product_id",
+                    models.CharField(blank=True, max_length=64, verbose_name="product id"),
+                ),
+                (
+                    "product_name",
+                    models.CharField(blank=True, max_length=500, verbose_name="product"),
+                ),
+                ("price_id", models.CharField(blank=True, max_length=64, verbose_name="price id")),
+                ("quantity", models.PositiveIntegerField(default=1, verbose_name="quantity")),
+                (
+                    "unit_amount_minor",
+                    models.BigIntegerField(blank=True, null=True, verbose_name="unit price"),
+                ),
+                ("currency", models.CharField(max_length=3, verbose_name="currency")),
+                ("interval", models.CharField(blank=True, max_length=8, verbose_name="period")),
+                (
+                    "interval_count",
+                    models.PositiveSmallIntegerField(default=1, verbose_name="periods"),
+                ),
+                (
+                    "current_period_start_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="period from"),
+                ),
+                (
+                    "current_period_end_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="period to"),
+                ),
+                (
+                    "subscription",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="items",
+                        to="payments.subscription",
+                        verbose_name="subscription",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'subscription item',
-                'verbose_name_plural': 'subscription items',
-                'ordering': ('external_id',),
+                "verbose_name": "subscription item",
+                "verbose_name_plural": "subscription items",
+                "ordering": ("external_id",),
             },
         ),
         migrations.CreateModel(
-            name='UpcomingRenewal',
+            name="UpcomingRenewal",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('amount_minor', models.BigIntegerField(verbose_name='amount')),
-                ('currency', models.CharField(max_length=3, verbose_name='currency')),
-                ('due_at', models.DateTimeField(verbose_name='will be charged on')),
-                ('announced_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='announced')),
-                ('subscription', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='upcoming', to='payments.subscription', verbose_name='subscription')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("amount_minor", models.BigIntegerField(verbose_name="amount")),
+                ("currency", models.CharField(max_length=3, verbose_name="currency")),
+                ("due_at", models.DateTimeField(verbose_name="will be charged on")),
+                (
+                    "announced_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, verbose_name="announced"
+                    ),
+                ),
+                (
+                    "subscription",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="upcoming",
+                        to="payments.subscription",
+                        verbose_name="subscription",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'upcoming renewal',
-                'verbose_name_plural': 'upcoming renewals',
+                "verbose_name": "upcoming renewal",
+                "verbose_name_plural": "upcoming renewals",
             },
         ),
         migrations.CreateModel(
-            name='AuditEntry',
+            name="AuditEntry",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='when')),
-                ('action', models.CharField(max_length=60, verbose_name='what')),
-                ('subject', models.CharField(blank=True, max_length=120, verbose_name='of what')),
-                ('details', models.JSONField(blank=True, default=dict, verbose_name='details')),
-                ('address', models.GenericIPAddressField(blank=True, null=True, verbose_name='from')),
-                ('user', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL, verbose_name='who')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "at",
+                    models.DateTimeField(default=django.utils.timezone.now, verbose_name="when"),
+                ),
+                ("action", models.CharField(max_length=60, verbose_name="what")),
+                ("subject", models.CharField(blank=True, max_length=120, verbose_name="of what")),
+                ("details", models.JSONField(blank=True, default=dict, verbose_name="details")),
+                (
+                    "address",
+                    models.GenericIPAddressField(blank=True, null=True, verbose_name="from"),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="who",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'audit entry',
-                'verbose_name_plural': 'audit trail',
-                'ordering': ('-at', '-pk'),
-                'indexes': [models.Index(fields=['-at', '-id'], name='audit_newest'), models.Index(fields=['subject', '-at'], name='audit_by_subject')],
+                "verbose_name": "audit entry",
+                "verbose_name_plural": "audit trail",
+                "ordering": ("-at", "-pk"),
+                "indexes": [
+                    models.Index(fields=["-at", "-id"], name="audit_newest"),
+                    models.Index(fields=["subject", "-at"], name="audit_by_subject"),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Event',
+            name="Event",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('type', models.CharField(max_length=40, verbose_name='event')),
-                ('subject', models.CharField(help_text="Kind and primary key of what it is about, and what tells two of them apart: 'payment:12', 'refund:7', 'payment:12:ch_1'.", max_length=120, verbose_name='about')),
-                ('livemode', models.BooleanField(verbose_name='live')),
-                ('facts', models.JSONField(blank=True, default=dict, verbose_name='facts')),
-                ('is_history', models.BooleanField(default=False, help_text='Brought by a backfill: records follow it, messages do not.', verbose_name='history')),
-                ('occurred_at', models.DateTimeField(verbose_name='happened')),
-                ('recorded_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='recorded')),
-                ('customer', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='events', to='payments.customer', verbose_name='customer')),
-                ('webhook', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='events', to='payments.inboundwebhook', verbose_name='webhook')),
-                ('payment', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='events', to='payments.payment', verbose_name='payment')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("type", models.CharField(max_length=40, verbose_name="event")),
+                (
+                    "subject",
+                    models.CharField(
+                        help_text="Kind and primary key of what it is about, and what tells two of them apart: 'payment:12', 'refund:7', 'payment:12:ch_1'.",
+                        max_length=120,
+                        verbose_name="about",
+                    ),
+                ),
+                ("livemode", models.BooleanField(verbose_name="live")),
+                ("facts", models.JSONField(blank=True, default=dict, verbose_name="facts")),
+                (
+                    "is_history",
+                    models.BooleanField(
+                        default=False,
+                        help_text="Brought by a backfill: records follow it, messages do not.",
+                        verbose_name="history",
+                    ),
+                ),
+                ("occurred_at", models.DateTimeField(verbose_name="happened")),
+                (
+                    "recorded_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, verbose_name="recorded"
+                    ),
+                ),
+                (
+                    "customer",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="events",
+                        to="payments.customer",
+                        verbose_name="customer",
+                    ),
+                ),
+                (
+                    "webhook",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="events",
+                        to="payments.inboundwebhook",
+                        verbose_name="webhook",
+                    ),
+                ),
+                (
+                    "payment",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="events",
+                        to="payments.payment",
+                        verbose_name="payment",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'event',
-                'verbose_name_plural': 'events',
-                'ordering': ('-recorded_at', '-pk'),
-                'indexes': [models.Index(fields=['-recorded_at', '-id'], name='events_newest')],
-                'constraints': [models.UniqueConstraint(fields=('type', 'subject'), name='each_event_recorded_once')],
+                "verbose_name": "event",
+                "verbose_name_plural": "events",
+                "ordering": ("-recorded_at", "-pk"),
+                "indexes": [models.Index(fields=["-recorded_at", "-id"], name="events_newest")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("type", "subject"), name="each_event_recorded_once"
+                    )
+                ],
             },
         ),
         migrations.AddIndex(
-            model_name='payout',
-            index=models.Index(fields=['-created_at', '-id'], name='payouts_newest'),
+            model_name="payout",
+            index=models.Index(fields=["-created_at", "-id"], name="payouts_newest"),
         ),
         migrations.AddConstraint(
-            model_name='payout',
-            constraint=models.UniqueConstraint(fields=('account', 'external_id'), name='each_payout_kept_once'),
+            model_name="payout",
+            constraint=models.UniqueConstraint(
+                fields=("account", "external_id"), name="each_payout_kept_once"
+            ),
         ),
         migrations.AddIndex(
-            model_name='inboundwebhook',
-            index=models.Index(condition=models.Q(('state__in', ('received', 'waiting'))), fields=['due_at', 'id'], name='webhooks_due'),
+            model_name="inboundwebhook",
+            index=models.Index(
+                condition=models.Q(("state__in", ("received", "waiting"))),
+                fields=["due_at", "id"],
+                name="webhooks_due",
+            ),
         ),
         migrations.AddIndex(
-            model_name='inboundwebhook',
-            index=models.Index(fields=['-received_at', '-id'], name='webhooks_newest'),
+            model_name="inboundwebhook",
+            index=models.Index(fields=["-received_at", "-id"], name="webhooks_newest"),
         ),
         migrations.AddIndex(
-            model_name='inboundwebhook',
-            index=models.Index(fields=['state', '-received_at', '-id'], name='webhooks_by_state'),
+            model_name="inboundwebhook",
+            index=models.Index(fields=["state", "-received_at", "-id"], name="webhooks_by_state"),
         ),
         migrations.AddIndex(
-            model_name='inboundwebhook',
-            index=models.Index(fields=['event_type', '-received_at', '-id'], name='webhooks_by_type'),
+            model_name="inboundwebhook",
+            index=models.Index(
+                fields=["event_type", "-received_at", "-id"], name="webhooks_by_type"
+            ),
         ),
         migrations.AddIndex(
-            model_name='inboundwebhook',
-            index=models.Index(fields=['account', '-received_at'], name='webhooks_by_account'),
+            model_name="inboundwebhook",
+            index=models.Index(fields=["account", "-received_at"], name="webhooks_by_account"),
         ),
         migrations.AddIndex(
-            model_name='inboundwebhook',
-            index=models.Index(fields=['object_id'], name='webhooks_by_object'),
+            model_name="inboundwebhook",
+            index=models.Index(fields=["object_id"], name="webhooks_by_object"),
         ),
         migrations.AddConstraint(
-            model_name='inboundwebhook',
-            constraint=models.UniqueConstraint(fields=('account', 'external_id'), name='each_provider_event_kept_once'),
+            model_name="inboundwebhook",
+            constraint=models.UniqueConstraint(
+                fields=("account", "external_id"), name="each_provider_event_kept_once"
+            ),
         ),
         migrations.AddIndex(
-            model_name='dispute',
-            index=models.Index(fields=['-created_at', '-id'], name='disputes_newest'),
+            model_name="dispute",
+            index=models.Index(fields=["-created_at", "-id"], name="disputes_newest"),
         ),
         migrations.AddConstraint(
-            model_name='dispute',
-            constraint=models.UniqueConstraint(fields=('account', 'external_id'), name='each_dispute_kept_once'),
+            model_name="dispute",
+            constraint=models.UniqueConstraint(
+                fields=("account", "external_id"), name="each_dispute_kept_once"
+            ),
         ),
         migrations.AddIndex(
-            model_name='customeridentity',
-            index=models.Index(fields=['value'], name='identities_by_value', opclasses=('varchar_pattern_ops',)),
+            model_name="customeridentity",
+            index=models.Index(
+                fields=["value"], name="identities_by_value", opclasses=("varchar_pattern_ops",)
+            ),
         ),
         migrations.AddConstraint(
-            model_name='customeridentity',
-            constraint=models.UniqueConstraint(condition=models.Q(('kind', 'email')), fields=('livemode', 'kind', 'value'), name='each_email_belongs_to_one_customer'),
+            model_name="customeridentity",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("kind", "email")),
+                fields=("livemode", "kind", "value"),
+                name="each_email_belongs_to_one_customer",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='customeridentity',
-            constraint=models.UniqueConstraint(condition=models.Q(('kind', 'provider_id')), fields=('account', 'value'), name='each_provider_customer_is_one_customer'),
+            model_name="customeridentity",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("kind", "provider_id")),
+                fields=("account", "value"),
+                name="each_provider_customer_is_one_customer",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='customeridentity',
-            constraint=models.UniqueConstraint(condition=models.Q(('kind', 'tax_id')), fields=('customer', 'kind', 'value'), name='each_tax_id_listed_once_for_a_customer'),
+            model_name="customeridentity",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("kind", "tax_id")),
+                fields=("customer", "kind", "value"),
+                name="each_tax_id_listed_once_for_a_customer",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='providercursor',
-            constraint=models.UniqueConstraint(fields=('account', 'stream'), name='each_listing_has_one_position'),
+            model_name="providercursor",
+            constraint=models.UniqueConstraint(
+                fields=("account", "stream"), name="each_listing_has_one_position"
+            ),
         ),
         migrations.AddIndex(
-            model_name='refund',
-            index=models.Index(fields=['-created_at', '-id'], name='refunds_newest'),
+            model_name="refund",
+            index=models.Index(fields=["-created_at", "-id"], name="refunds_newest"),
         ),
         migrations.AddIndex(
-            model_name='refund',
-            index=models.Index(fields=['status', '-created_at', '-id'], name='refunds_by_status'),
+            model_name="refund",
+            index=models.Index(fields=["status", "-created_at", "-id"], name="refunds_by_status"),
         ),
         migrations.AddIndex(
-            model_name='refund',
-            index=models.Index(fields=['currency', '-created_at', '-id'], name='refunds_by_currency'),
+            model_name="refund",
+            index=models.Index(
+                fields=["currency", "-created_at", "-id"], name="refunds_by_currency"
+            ),
         ),
         migrations.AddIndex(
-            model_name='refund',
-            index=models.Index(fields=['external_id'], name='refunds_by_external_id'),
+            model_name="refund",
+            index=models.Index(fields=["external_id"], name="refunds_by_external_id"),
         ),
         migrations.AddConstraint(
-            model_name='refund',
-            constraint=models.UniqueConstraint(fields=('account', 'external_id'), name='each_refund_kept_once'),
+            model_name="refund",
+            constraint=models.UniqueConstraint(
+                fields=("account", "external_id"), name="each_refund_kept_once"
+            ),
         ),
         migrations.AddIndex(
-            model_name='balancetransaction',
-            index=models.Index(fields=['source_id'], name='ledger_by_source'),
+            model_name="balancetransaction",
+            index=models.Index(fields=["source_id"], name="ledger_by_source"),
         ),
         migrations.AddIndex(
-            model_name='balancetransaction',
-            index=models.Index(fields=['-created_at', '-id'], name='ledger_newest'),
+            model_name="balancetransaction",
+            index=models.Index(fields=["-created_at", "-id"], name="ledger_newest"),
         ),
         migrations.AddConstraint(
-            model_name='balancetransaction',
-            constraint=models.UniqueConstraint(fields=('account', 'external_id'), name='each_ledger_line_kept_once'),
+            model_name="balancetransaction",
+            constraint=models.UniqueConstraint(
+                fields=("account", "external_id"), name="each_ledger_line_kept_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='balancetransaction',
-            constraint=models.CheckConstraint(condition=models.Q(('net_minor', django.db.models.expressions.CombinedExpression(models.F('amount_minor'), '-', models.F('fee_minor')))), name='net_is_amount_less_fee'),
+            model_name="balancetransaction",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "net_minor",
+                        django.db.models.expressions.CombinedExpression(
+                            models.F("amount_minor"), "-", models.F("fee_minor")
+                        ),
+                    )
+                ),
+                name="net_is_amount_less_fee",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='refusedwebhooks',
-            constraint=models.UniqueConstraint(fields=('day', 'account', 'reason'), name='each_refusal_counted_in_one_row'),
+            model_name="refusedwebhooks",
+            constraint=models.UniqueConstraint(
+                fields=("day", "account", "reason"), name="each_refusal_counted_in_one_row"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='refusedwebhooks',
-            constraint=models.UniqueConstraint(condition=models.Q(('account__isnull', True)), fields=('day', 'reason'), name='each_refusal_without_account_counted_in_one_row'),
+            model_name="refusedwebhooks",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("account__isnull", True)),
+                fields=("day", "reason"),
+                name="each_refusal_without_account_counted_in_one_row",
+            ),
         ),
         migrations.AddIndex(
-            model_name='subscription',
-            index=models.Index(fields=['-started_at', '-id'], name='subscriptions_newest'),
+            model_name="subscription",
+            index=models.Index(fields=["-started_at", "-id"], name="subscriptions_newest"),
         ),
         migrations.AddIndex(
-            model_name='subscription',
-            index=models.Index(fields=['status', '-started_at', '-id'], name='subscriptions_by_status'),
+            model_name="subscription",
+            index=models.Index(
+                fields=["status", "-started_at", "-id"], name="subscriptions_by_status"
+            ),
         ),
         migrations.AddIndex(
-            model_name='subscription',
-            index=models.Index(fields=['external_id'], name='subscriptions_by_external_id'),
+            model_name="subscription",
+            index=models.Index(fields=["external_id"], name="subscriptions_by_external_id"),
         ),
         migrations.AddConstraint(
-            model_name='subscription',
-            constraint=models.UniqueConstraint(fields=('account', 'external_id'), name='each_subscription_kept_once'),
+            model_name="subscription",
+            constraint=models.UniqueConstraint(
+                fields=("account", "external_id"), name="each_subscription_kept_once"
+            ),
         ),
         migrations.AddIndex(
-            model_name='providerinvoice',
-            index=models.Index(fields=['-created_at', '-id'], name='provider_invoices_newest'),
+            model_name="providerinvoice",
+            index=models.Index(fields=["-created_at", "-id"], name="provider_invoices_newest"),
         ),
         migrations.AddIndex(
-            model_name='providerinvoice',
-            index=models.Index(fields=['external_id'], name='provider_invoices_by_id'),
+            model_name="providerinvoice",
+            index=models.Index(fields=["external_id"], name="provider_invoices_by_id"),
         ),
         migrations.AddIndex(
-            model_name='providerinvoice',
-            index=models.Index(fields=['number'], name='provider_invoices_by_number', opclasses=('varchar_pattern_ops',)),
+            model_name="providerinvoice",
+            index=models.Index(
+                fields=["number"],
+                name="provider_invoices_by_number",
+                opclasses=("varchar_pattern_ops",),
+            ),
         ),
         migrations.AddConstraint(
-            model_name='providerinvoice',
-            constraint=models.UniqueConstraint(fields=('account', 'external_id'), name='each_provider_invoice_kept_once'),
+            model_name="providerinvoice",
+            constraint=models.UniqueConstraint(
+                fields=("account", "external_id"), name="each_provider_invoice_kept_once"
+            ),
         ),
         migrations.AddIndex(
-            model_name='payment',
-            index=models.Index(fields=['-created_at', '-id'], name='payments_newest'),
+            model_name="payment",
+            index=models.Index(fields=["-created_at", "-id"], name="payments_newest"),
         ),
         migrations.AddIndex(
-            model_name='payment',
-            index=models.Index(fields=['status', '-created_at', '-id'], name='payments_by_status'),
+            model_name="payment",
+            index=models.Index(fields=["status", "-created_at", "-id"], name="payments_by_status"),
         ),
         migrations.AddIndex(
-            model_name='payment',
-            index=models.Index(fields=['currency', '-created_at', '-id'], name='payments_by_currency'),
+            model_name="payment",
+            index=models.Index(
+                fields=["currency", "-created_at", "-id"], name="payments_by_currency"
+            ),
         ),
         migrations.AddIndex(
-            model_name='payment',
-            index=models.Index(fields=['account', '-created_at', '-id'], name='payments_by_account'),
+            model_name="payment",
+            index=models.Index(
+                fields=["account", "-created_at", "-id"], name="payments_by_account"
+            ),
         ),
         migrations.AddIndex(
-            model_name='payment',
-            index=models.Index(fields=['livemode', '-created_at', '-id'], name='payments_by_mode'),
+            model_name="payment",
+            index=models.Index(fields=["livemode", "-created_at", "-id"], name="payments_by_mode"),
         ),
         migrations.AddIndex(
-            model_name='payment',
-            index=models.Index(fields=['method_type', '-created_at', '-id'], name='payments_by_method'),
+            model_name="payment",
+            index=models.Index(
+                fields=["method_type", "-created_at", "-id"], name="payments_by_method"
+            ),
         ),
         migrations.AddIndex(
-            model_name='payment',
-            index=models.Index(fields=['customer', '-created_at', '-id'], name='payments_by_customer'),
+            model_name="payment",
+            index=models.Index(
+                fields=["customer", "-created_at", "-id"], name="payments_by_customer"
+            ),
         ),
         migrations.AddIndex(
-            model_name='payment',
-            index=models.Index(fields=['amount_minor', '-created_at'], name='payments_by_amount'),
+            model_name="payment",
+            index=models.Index(fields=["amount_minor", "-created_at"], name="payments_by_amount"),
         ),
         migrations.AddIndex(
-            model_name='payment',
-            index=models.Index(fields=['external_id'], name='payments_by_external_id'),
+            model_name="payment",
+            index=models.Index(fields=["external_id"], name="payments_by_external_id"),
         ),
         migrations.AddIndex(
-            model_name='payment',
-            index=models.Index(fields=['charge_id'], name='payments_by_charge'),
+            model_name="payment",
+            index=models.Index(fields=["charge_id"], name="payments_by_charge"),
         ),
         migrations.AddIndex(
-            model_name='payment',
-            index=models.Index(condition=models.Q(('paid_at__isnull', False)), fields=['livemode', 'paid_at'], name='payments_by_paid_at'),
+            model_name="payment",
+            index=models.Index(
+                condition=models.Q(("paid_at__isnull", False)),
+                fields=["livemode", "paid_at"],
+                name="payments_by_paid_at",
+            ),
         ),
         migrations.AddIndex(
-            model_name='payment',
-            index=models.Index(fields=['product_name'], name='payments_by_product', opclasses=('varchar_pattern_ops',)),
+            model_name="payment",
+            index=models.Index(
+                fields=["product_name"],
+                name="payments_by_product",
+                opclasses=("varchar_pattern_ops",),
+            ),
         ),
         migrations.AddIndex(
-            model_name='payment',
-            index=models.Index(django.db.models.functions.text.Upper('email'), name='payments_by_email'),
+            model_name="payment",
+            index=models.Index(
+                django.db.models.functions.text.Upper("email"), name="payments_by_email"
+            ),
         ),
         migrations.AddIndex(
-            model_name='payment',
-            index=models.Index(condition=models.Q(('fee_minor__isnull', True), ('paid_at__isnull', False)), fields=['account', 'created_at'], name='payments_without_fee'),
+            model_name="payment",
+            index=models.Index(
+                condition=models.Q(("fee_minor__isnull", True), ("paid_at__isnull", False)),
+                fields=["account", "created_at"],
+                name="payments_without_fee",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='payment',
-            constraint=models.UniqueConstraint(fields=('account', 'external_id'), name='each_payment_kept_once'),
+            model_name="payment",
+            constraint=models.UniqueConstraint(
+                fields=("account", "external_id"), name="each_payment_kept_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='payment',
-            constraint=models.CheckConstraint(condition=models.Q(('amount_refunded_minor__gte', 0)), name='a_refund_is_never_negative'),
+            model_name="payment",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("amount_refunded_minor__gte", 0)),
+                name="a_refund_is_never_negative",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='subscriptionitem',
-            constraint=models.UniqueConstraint(fields=('subscription', 'external_id'), name='each_item_stands_once_in_its_subscription'),
+            model_name="subscriptionitem",
+            constraint=models.UniqueConstraint(
+                fields=("subscription", "external_id"),
+                name="each_item_stands_once_in_its_subscription",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='upcomingrenewal',
-            constraint=models.UniqueConstraint(fields=('subscription', 'due_at'), name='each_renewal_announced_once'),
+            model_name="upcomingrenewal",
+            constraint=models.UniqueConstraint(
+                fields=("subscription", "due_at"), name="each_renewal_announced_once"
+            ),
         ),
     ]

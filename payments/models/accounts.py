@@ -15,7 +15,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
-class HttpsURLField(models.URLField):
+if TYPE_CHECKING:
+    _Url = models.URLField[str, str]
+else:
+    _Url = models.URLField
+
+
+class HttpsURLField(_Url):
     """An address of an outside system: without a scheme, https:// is meant."""
 
     def formfield(self, **kwargs: Any) -> Any:

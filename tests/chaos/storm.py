@@ -134,7 +134,7 @@ def connect(sandbox, root: str, smtp: int, hook: str):
 
     from config.sandbox.hubspot.world import SANDBOX_TOKEN
     from config.sandbox.stripe.base import ACCOUNT, SANDBOX_KEY
-    from crm_sync.connectors import connector_class
+    from crm_sync.connectors.crm.hubspot import HubSpot
     from crm_sync.models import Connection
     from payments.models import ProviderAccount
 
@@ -158,7 +158,7 @@ def connect(sandbox, root: str, smtp: int, hook: str):
         secrets={"token": SANDBOX_TOKEN},
         follows_since=timezone.now(),
     )
-    connector_class("hubspot")(crm).create_properties()
+    HubSpot(crm).create_properties()
     mail = Connection.objects.create(
         connector="email",
         label="Mail",

@@ -11,6 +11,9 @@ class Ledger:
     """What an outside system remembers: how often each effect reached it, and the last value."""
 
     def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
         self.arrived: Counter[str] = Counter()
         self.values: dict[str, object] = {}
         self.answers: list[Exception | None] = []

@@ -33,7 +33,7 @@ def ledger(monkeypatch):
     monkeypatch.setitem(connectors.CONNECTORS, "fake-crm", "tests.crm_sync.fakes.FakeCrm")
     monkeypatch.setitem(connectors.CONNECTORS, "fake-mail", "tests.crm_sync.fakes.FakeMessenger")
     connectors.connector_class.cache_clear()
-    fakes.LEDGER.__init__()
+    fakes.LEDGER.clear()
     yield fakes.LEDGER
     connectors.connector_class.cache_clear()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from datetime import timedelta
 
 import pytest
@@ -21,13 +21,13 @@ pytestmark = pytest.mark.django_db
 State = InboundWebhook.State
 
 
-class AtOnce:
+class AtOnce(Executor):
     """An executor that does the work in the caller's thread."""
 
-    def submit(self, function, *args):
-        future = Future()
+    def submit(self, function, /, *args, **kwargs):
+        future: Future = Future()
         try:
-            future.set_result(function(*args))
+            future.set_result(function(*args, **kwargs))
         except Exception as problem:
             future.set_exception(problem)
         return future
@@ -60,7 +60,7 @@ def test_what_arrived_is_projected_once_and_noise_is_ignored(desk, provider):
     noise = InboundWebhookFactory(event_type="noise.event")
     work(desk)
     work(desk)
-    assert provider.PROJECTED == {good.external_id: 1, thin.external_id: 1}
+    assert {good.external_id: 1, thin.external_id: 1} == provider.PROJECTED
     states = dict(InboundWebhook.objects.values_list("pk", "state"))
     assert states == {good.pk: "processed", thin.pk: "processed", noise.pk: "ignored"}
 

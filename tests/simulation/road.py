@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
+from typing import Any
 
 import orjson
 import time_machine
@@ -30,8 +31,8 @@ from config.sandbox.stripe.base import SANDBOX_KEY
 from config.sandbox.wire import Call
 from config.sandbox.world import Sandbox
 from crm_sync import deliveries
-from crm_sync.connectors import connector_class
 from crm_sync.connectors.base import Receipt, Unreachable, Unsure
+from crm_sync.connectors.crm.hubspot import HubSpot
 from crm_sync.connectors.messaging.email import Email
 from crm_sync.models import Connection, Delivery, ExternalRecord
 from payments import crashpoints, outbound, processing, webhooks
@@ -47,13 +48,13 @@ class Killed(BaseException):
     """The worker process is gone: nothing after this line ran."""
 
 
-class AtOnce:
+class AtOnce(Executor):
     """An executor that does the work in the caller's thread."""
 
-    def submit(self, function, *args):
-        future = Future()
+    def submit(self, function, /, *args, **kwargs):
+        future: Future = Future()
         try:
-            future.set_result(function(*args))
+            future.set_result(function(*args, **kwargs))
         except Exception as problem:
             future.set_exception(problem)
         return future
@@ -70,7 +71,7 @@ class Wire:
     def urlopen(self, method, target, *, body, headers, **_ignored):
         path, _, query = target.partition("?")
         name, _, rest = path[1:].partition("/")
-        vendor = {"stripe": self.sandbox.stripe.api, "hubspot": self.sandbox.hubspot.api}[name]
+        vendor: Any = getattr(self.sandbox, name).api
         call = Call(
             method, "/" + rest, query, {k.lower(): v for k, v in headers.items()}, body or b""
         )
@@ -142,7 +143,7 @@ class World:
     mailbox: Counter = field(default_factory=Counter)
     mail_faults: float = 0.0
     kills: float = 0.0
-    clock: object = None
+    clock: Any = None
     depth: int = 0
 
     def __post_init__(self) -> None:
@@ -181,7 +182,7 @@ class World:
             rate_per_second=1e6,
             burst=1000,
         )
-        hubspot = connector_class("hubspot")(self.crm)
+        hubspot = HubSpot(self.crm)
         if self.has_unique_properties:
             hubspot.create_properties()
         self.crm.refresh_from_db()
@@ -203,7 +204,7 @@ class World:
         people = [(f"Anna {n}", f"anna{n}@example.com") for n in range(rng.randint(2, 4))]
         for number in range(rng.randint(4, 8)):
             name, email = rng.choice(people)
-            purchase = {
+            purchase: dict[str, Any] = {
                 "name": name,
                 "email": email,
                 "amount": rng.randint(10, 900) * 100,

@@ -21,9 +21,7 @@ class Command(BaseCommand):
         parser.add_argument("--smtp-port", type=int, default=SMTP_PORT)
         parser.add_argument("--fresh", action="store_true", help="forget what was there before")
 
-    def handle(
-        self, *args: Any, port: int, smtp_port: int, fresh: bool, **options: Any
-    ) -> None:
+    def handle(self, *args: Any, port: int, smtp_port: int, fresh: bool, **options: Any) -> None:
         state = settings.VAR_DIR / "sandbox.json"
         state.parent.mkdir(parents=True, exist_ok=True)
         if fresh:
