@@ -202,7 +202,7 @@ def pay_under_fire(sandbox, payments: int, rng: random.Random, processes) -> int
         }
         paid = sandbox.story("pay", **purchase)
         if rng.random() < 0.2:
-            sandbox.story("refund", charge=paid.charge)
+            sandbox.story("refund", paid.charge)
         time.sleep(0.15)
         if time.monotonic() >= next_kill:
             next_kill = time.monotonic() + KILL_EVERY
