@@ -31,7 +31,8 @@ logger = logging.getLogger(__name__)
 # One turn, in seconds: short, so that a cluster whose queue has died shows no sign of life soon.
 TURN = 12.0
 BEAT_EVERY = 3.0
-LOOK_AT_DELIVERIES_EVERY = 0.01
+# Between two looks while sends or questions are under way: short at first, then longer.
+FIRST_LOOK, LONGEST_LOOK = 0.005, 0.08
 # The supervisor looks at this file (config/supervision.py).
 BEAT_FILE = os.environ.get("QUITTANCE_BEAT_FILE", "")
 WORKER_NAME = os.environ.get("QUITTANCE_WORKER", f"worker:{socket.gethostname()}")
@@ -93,6 +94,7 @@ class Desk:
         """One turn. Leaves nothing under way that its leases would not give back."""
         until = time.monotonic() + turn
         done = 0
+        pause = FIRST_LOOK
         while True:
             self._beat()
             is_over = time.monotonic() >= until
@@ -101,10 +103,13 @@ class Desk:
                 step += clock.run_due() + self._send_due()
             done += step
             if step:
+                pause = FIRST_LOOK
                 continue
             if not self.inbound.is_busy and (is_over or not self.sending):
                 return done
-            self._wait_a_little()
+            under_way = {*self.sending, *self.inbound.questions}
+            wait(under_way, timeout=pause, return_when=FIRST_COMPLETED)
+            pause = min(pause * 2, LONGEST_LOOK)
 
     def _send_due(self) -> int:
         """Hand batches to free threads, the least busy connection first; answers how many."""
@@ -121,10 +126,6 @@ class Desk:
                 self.sending.add(self.pool.submit(_send, batch))
                 started += 1
         return started
-
-    def _wait_a_little(self) -> None:
-        under_way = {*self.sending, *self.inbound.questions}
-        wait(under_way, timeout=LOOK_AT_DELIVERIES_EVERY, return_when=FIRST_COMPLETED)
 
     def _beat(self) -> None:
         if time.monotonic() - self.beat_at < BEAT_EVERY:

@@ -196,9 +196,14 @@ def claim(conn: Connection, limit: int | None = None) -> Batch | None:
         if connection.features.has_select_for_update_skip_locked:
             rows = rows.select_for_update(skip_locked=True, of=("self",))
         chosen: dict[str, int] = {}
-        for pk, order_key in rows.values_list("pk", "order_key")[: size * 2]:
+        for pk, order_key, crashes in rows.values_list("pk", "order_key", "crashes")[: size * 2]:
+            # What was in a batch that crashed is tried alone, lest one buries its neighbours.
+            if crashes and chosen:
+                continue
             if len(chosen) < size:
                 chosen.setdefault(order_key, pk)
+            if crashes:
+                break
         _lease(list(chosen.values()), token, lease_until)
     deliveries = list(
         Delivery.objects.filter(lease_token=token, state=State.LEASED)

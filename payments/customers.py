@@ -203,7 +203,7 @@ def _identities(
     # Locked, so that two workers who learn something of one person learn it one after the other.
     # Somebody who was merged away in the meantime is not answered; the next round finds the heir.
     rows = CustomerIdentity.objects.filter(wanted).select_related("customer")
-    return list(rows.select_for_update(of=("customer",)).order_by("customer_id"))
+    return list(rows.select_for_update(of=("customer",), no_key=True).order_by("customer_id"))
 
 
 def _missing(

@@ -122,7 +122,8 @@ def _gather_with_calls(webhook: InboundWebhook) -> Any:
 def claim(limit: int) -> list[InboundWebhook]:
     """Lease up to `limit` due webhooks, oldest first; each claim counts as a try.
 
-    A lease that ran out counts as a crash; the fifth crash buries the webhook.
+    A lease that ran out counts as a crash; the fifth crash buries the webhook. What was in a batch
+    that crashed is tried alone from then on, so that one event cannot bury its neighbours.
     """
     now = timezone.now()
     token = secrets.token_hex(16)
@@ -133,6 +134,11 @@ def claim(limit: int) -> list[InboundWebhook]:
         picked = list(rows.values_list("pk", "lease_until", "crashes")[:limit])
         if not picked:
             return []
+        is_suspect = [bool(lease_until or crashes) for _, lease_until, crashes in picked]
+        if is_suspect[0]:
+            picked = picked[:1]
+        else:
+            picked = [row for row, suspect in zip(picked, is_suspect, strict=True) if not suspect]
         crashed = [pk for pk, lease_until, _ in picked if lease_until]
         buried = [pk for pk, lease, crashes in picked if lease and crashes + 1 >= MAX_CRASHES]
         if crashed:

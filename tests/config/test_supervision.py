@@ -83,9 +83,7 @@ def test_a_new_supervisor_clears_away_what_a_killed_one_left(worker, tmp_path):
         "VAR_DIR": str(tmp_path),
         "DATABASE_URL": f"sqlite:///{tmp_path / 'q.sqlite3'}",
     }
-    again = subprocess.Popen(
-        [sys.executable, str(ROOT / "manage.py"), "worker"], env=environment
-    )
+    again = subprocess.Popen([sys.executable, str(ROOT / "manage.py"), "worker"], env=environment)
     try:
         wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in orphans), 20)
         started = time.time()

@@ -91,6 +91,20 @@ def test_an_event_that_kills_its_worker_is_buried_after_five_deaths():
     assert (killer.state, killer.crashes) == (State.NEEDS_ATTENTION, 5)
 
 
+def test_an_event_that_kills_does_not_bury_its_neighbours(desk, provider):
+    killer, *others = InboundWebhookFactory.create_batch(6)
+    with time_machine.travel(timezone.now(), tick=False) as clock:
+        for _ in range(30):
+            claimed = processing.claim(10)
+            if killer not in claimed:
+                for webhook in claimed:
+                    desk.take(webhook)
+            clock.shift(91)
+    killer.refresh_from_db()
+    assert (killer.state, killer.crashes) == (State.NEEDS_ATTENTION, 5)
+    assert sum(provider.PROJECTED.values()) == len(others)
+
+
 def test_a_busy_provider_holds_the_account_and_burns_no_try(desk, provider):
     webhook = InboundWebhookFactory(event_type="thin.event")
     provider.ANSWERS[webhook.external_id] = [ProviderBusy("slow down", retry_after=30)]

@@ -143,6 +143,14 @@ class World:
     mailbox: Counter = field(default_factory=Counter)
     mail_faults: float = 0.0
     kills: float = 0.0
+    # How it goes while the storm lasts: places that kill, mail that fails, webhooks that get lost.
+    storm: float = 0.05
+    loss: float = 0.05
+    has_unique_properties: bool = True
+    # One event that kills every worker which touches it.
+    poison: bool = False
+    # Two sends for one customer at the same time, which must never be.
+    at_once: int = 0
     clock: Any = None
     depth: int = 0
 
@@ -196,8 +204,6 @@ class World:
             burst=1000,
         )
 
-    has_unique_properties = True
-
     def story(self) -> None:
         """A handful of people pay, get money back, fail; all within a few minutes."""
         stripe, rng = self.sandbox.stripe, self.rng
@@ -213,8 +219,10 @@ class World:
                 "method": ("card", "visa", "4242"),
             }
             what = rng.random()
-            if what < 0.15:
+            if what < 0.1:
                 stripe.fail(**purchase)
+            elif what < 0.2:
+                self.second_try(purchase)
             else:
                 paid = stripe.pay(**purchase)
                 if what < 0.35:
@@ -224,11 +232,38 @@ class World:
             if rng.random() < 0.6:
                 self.tick(rng.choice([0, 0, 1, 7, 40]))
 
+    def second_try(self, purchase: dict[str, Any]) -> None:
+        """The first card is refused, the second one pays the same intent."""
+        started = self.sandbox.stripe.start(**purchase)
+        self.sandbox.stripe.decline(started.payment_intent or "")
+        self.tick(self.rng.choice([3, 20]))
+        self.sandbox.stripe.succeed(started.payment_intent or "")
+
+    def plant_poison(self, patch: Any) -> None:
+        """Keep one event more, whose processing kills the process each time."""
+        event = {
+            "id": "evt_poison",
+            "object": "event",
+            "type": "product.updated",
+            "created": int(START.timestamp()),
+            "livemode": False,
+            "data": {"object": {"id": "prod_poison", "object": "product", "name": "Trucizna"}},
+        }
+        self.arrive(orjson.dumps(event))
+        honest = processing.finish
+
+        def finish(webhook: InboundWebhook, gathered: Any) -> None:
+            if webhook.external_id == "evt_poison":
+                raise Killed
+            honest(webhook, gathered)
+
+        patch.setattr(processing, "finish", finish)
+
     def webhooks(self) -> list[bytes]:
         """The story's events as they arrive: some never, some more than once, in any order."""
         arriving = []
         for event in list(self.sandbox.stripe.store["event"].rows.values()):
-            if self.chance(0.05):
+            if self.chance(self.loss):
                 continue
             arriving += [orjson.dumps(event)] * self.rng.choice([1, 1, 2, 3])
         self.rng.shuffle(arriving)
@@ -258,7 +293,16 @@ class World:
         for conn in deliveries.connections_with_work(now, most_batches=4):
             batch = deliveries.claim(conn, limit=self.rng.choice([1, 2, 10]))
             if batch is not None:
+                self.watch()
                 deliveries.send(batch)
+
+    def watch(self) -> None:
+        """Count customers for whom one connection has two sends under way."""
+        leased = Delivery.objects.filter(
+            state="leased", kind="record", lease_until__gt=timezone.now()
+        )
+        counts = Counter(leased.values_list("connection_id", "customer_id"))
+        self.at_once += sum(count > 1 for count in counts.values())
 
     def reached(self, name: str) -> None:
         """What may happen at a named place of the road."""
@@ -330,6 +374,9 @@ class World:
                 amount = deal["properties"].get("amount")
                 if float(amount or 0) != payment.amount_minor / 100:
                     wrong.append(f"deal of {intent['id']} says {amount}")
+                given_back = float(deal["properties"].get("quittance_refunded") or 0)
+                if self.has_unique_properties and given_back != refunded / 100:
+                    wrong.append(f"deal of {intent['id']} says that {given_back} was refunded")
             receipt = receipts.get(payment.pk)
             if receipt is None:
                 lost.append(f"receipt of {intent['id']}")
@@ -337,8 +384,19 @@ class World:
                 wrong.append(f"receipt of {intent['id']} is {receipt.state}")
         if len(deals) > paid:
             twice.append(f"{len(deals)} deals for {paid} payments")
+        receipts_of = Counter(
+            Delivery.objects.filter(connection=self.mail, purpose="receipt").values_list(
+                "payment_id", flat=True
+            )
+        )
+        twice += [f"receipt of {key}" for key, count in receipts_of.items() if count > 1]
+        if self.at_once:
+            wrong.append(f"{self.at_once} times two sends for one customer at once")
         twice += [f"mail {key}" for key, count in self.mailbox.items() if count > 1]
         buried = InboundWebhook.objects.filter(state="needs_attention")
+        if self.poison and not buried.filter(external_id="evt_poison", crashes=5).exists():
+            wrong.append("the event that kills was not buried after five deaths")
+        buried = buried.exclude(external_id="evt_poison")
         wrong += [f"webhook {row.event_type}: {row.problem}" for row in buried]
         stuck = Delivery.objects.filter(state="needs_attention")
         wrong += [f"delivery {row.purpose}: {row.cause} {row.problem}" for row in stuck]
@@ -366,6 +424,8 @@ def world(seed: int, monkeypatch, **traits):
         deliveries._kept.__dict__.clear()
         made.connect()
         patch.setattr(crashpoints, "hook", made.reached)
+        if made.poison:
+            made.plant_poison(patch)
         yield made
         deliveries._kept.__dict__.clear()
 
@@ -383,8 +443,8 @@ FAULTS = (
 
 def run(made: World, *, most_steps: int = 4000) -> dict[str, list[str]]:
     """Tell the story, let everything happen, then let the storm pass and count."""
-    made.kills = 0.05
-    made.mail_faults = 0.05
+    made.kills = made.storm
+    made.mail_faults = made.storm
     for kind in FAULTS:
         made.sandbox.faults.add(kind, vendor="hubspot", probability=0.03)
         if kind != "rate_limited":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import uuid
 
 import pytest
 from django.core.management import call_command
@@ -13,9 +14,9 @@ from crm_sync import deliveries, records
 from crm_sync.connectors.base import ConnectionBusy
 from crm_sync.connectors.messaging import base as messaging
 from crm_sync.models import Delivery
-from payments import processing
+from payments import events, processing
 from payments.models import InboundWebhook
-from payments.providers.stripe import parts, snapshots
+from payments.providers.stripe import parts, snapshots, telling
 from tests.simulation import road
 
 SEEDS = 25
@@ -114,28 +115,54 @@ def one_customer_is_served_by_many_at_once(patch):
     patch.setattr(deliveries, "_owe", owe)
 
 
-BUGS = [
-    no_intent_mark,
-    settle_without_token,
-    a_change_during_a_send_is_forgotten,
-    leases_never_end,
-    unsure_messages_are_sent_again,
-    the_last_to_arrive_wins,
-    missed_webhooks_are_not_looked_for,
-    webhooks_are_settled_before_they_are_projected,
-    a_failed_send_counts_as_delivered,
-    slowing_down_burns_tries,
-    one_customer_is_served_by_many_at_once,
-]
+def an_event_is_recorded_as_often_as_it_comes(patch):
+    """No unique event: every repetition of a webhook tells the customer again."""
+    honest = events.record
+
+    def record(type_, subject, **facts):
+        return honest(type_, f"{subject}:{uuid.uuid4().hex[:8]}", **facts)
+
+    patch.setattr(telling.events, "record", record)
 
 
-@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.__name__)
-def test_the_planted_bug_is_caught(bug, monkeypatch):
+def crashes_are_not_counted_when_claimed(patch):
+    """A crash leaves no trace, so an event that kills its worker does so for ever."""
+    honest = processing.claim
+
+    def claim(limit):
+        InboundWebhook.objects.update(crashes=0)
+        return honest(limit)
+
+    patch.setattr(processing, "claim", claim)
+
+
+BUGS = {
+    # the bug: the weather in which it shows
+    no_intent_mark: {"has_unique_properties": False},
+    settle_without_token: {"storm": 0.15},
+    a_change_during_a_send_is_forgotten: {"storm": 0.15},
+    leases_never_end: {},
+    unsure_messages_are_sent_again: {},
+    the_last_to_arrive_wins: {},
+    missed_webhooks_are_not_looked_for: {"loss": 0.6},
+    webhooks_are_settled_before_they_are_projected: {"storm": 0.3},
+    a_failed_send_counts_as_delivered: {},
+    slowing_down_burns_tries: {},
+    one_customer_is_served_by_many_at_once: {"storm": 0.15},
+    an_event_is_recorded_as_often_as_it_comes: {},
+    crashes_are_not_counted_when_claimed: {"poison": True},
+}
+
+
+@pytest.mark.parametrize(
+    ("bug", "weather"), BUGS.items(), ids=lambda each: getattr(each, "__name__", "")
+)
+def test_the_planted_bug_is_caught(bug, weather, monkeypatch):
     for seed in range(SEEDS):
         call_command("flush", interactive=False, verbosity=0)
         with monkeypatch.context() as patch, contextlib.suppress(Exception):
             bug(patch)
-            with road.world(seed, monkeypatch, has_unique_properties=False) as made:
+            with road.world(seed, monkeypatch, **weather) as made:
                 verdict = road.run(made, most_steps=600)
             if any(verdict.values()):
                 return

@@ -22,7 +22,7 @@ def test_every_seed_ends_with_nothing_lost_twice_or_wrong(share, monkeypatch):
     bad = {}
     for seed in range(FIRST + share, FIRST + SEEDS, SHARES):
         call_command("flush", interactive=False, verbosity=0)
-        traits = {"has_unique_properties": seed % 3 != 0}
+        traits = {"has_unique_properties": seed % 3 != 0, "poison": seed % 5 == 0}
         with road.world(seed, monkeypatch, **traits) as made:
             verdict = road.run(made)
         if any(verdict.values()):

@@ -113,8 +113,11 @@ class Ledger:
             for line in lines
             if line.kind in CHARGES and line.payment_id is not None
         }
+        # What another worker holds right now gets its fee with the next look.
         rows = list(
-            Payment.objects.filter(pk__in=by_payment, fee_minor__isnull=True).select_for_update()
+            Payment.objects.filter(pk__in=by_payment, fee_minor__isnull=True)
+            .order_by("pk")
+            .select_for_update(no_key=True, skip_locked=True)
         )
         for payment in rows:
             line = by_payment[payment.pk]

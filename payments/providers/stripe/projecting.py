@@ -179,7 +179,9 @@ class Projection:
                 self._failures(row, view)
 
     def _locked(self, key: str) -> Payment | None:
-        rows = Payment.objects.select_for_update().filter(account=self.account, external_id=key)
+        rows = Payment.objects.select_for_update(no_key=True).filter(
+            account=self.account, external_id=key
+        )
         return next(iter(rows.order_by()), None)
 
     def _saved(

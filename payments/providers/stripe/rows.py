@@ -19,7 +19,7 @@ def put(
 ) -> tuple[Any, Verdict]:
     """(the row, what became of the snapshot). `also`: columns that the object does not name."""
     view = kind.view(snapshot)
-    rows = kind.model._default_manager.select_for_update()
+    rows = kind.model._default_manager.select_for_update(no_key=True)
     row = rows.filter(account=account, external_id=snapshot.id).first()
     if row is None:
         row = kind.model(
