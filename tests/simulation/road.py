@@ -225,8 +225,10 @@ class World:
                 self.second_try(purchase)
             else:
                 paid = stripe.pay(**purchase)
-                if what < 0.35:
+                if what < 0.3:
                     stripe.refund(paid.charge)
+                elif what < 0.4:
+                    stripe.refund(paid.charge, fails_later=True)
                 elif what < 0.5:
                     stripe.refund(paid.charge, amount=purchase["amount"] // 2)
             if rng.random() < 0.6:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import uuid
 
 import pytest
 from django.core.management import call_command
@@ -14,9 +13,9 @@ from crm_sync import deliveries, records
 from crm_sync.connectors.base import ConnectionBusy
 from crm_sync.connectors.messaging import base as messaging
 from crm_sync.models import Delivery
-from payments import events, processing
+from payments import processing
 from payments.models import InboundWebhook
-from payments.providers.stripe import parts, snapshots, telling
+from payments.providers.stripe import parts, rows, snapshots
 from tests.simulation import road
 
 SEEDS = 25
@@ -65,7 +64,8 @@ def unsure_messages_are_sent_again(patch):
 
 def the_last_to_arrive_wins(patch):
     """State follows the order of events instead of the newest object."""
-    patch.setattr(parts, "verdict", lambda stored, incoming: snapshots.Verdict.TAKE)
+    for module in (parts, rows):
+        patch.setattr(module, "verdict", lambda stored, incoming: snapshots.Verdict.TAKE)
 
 
 def missed_webhooks_are_not_looked_for(patch):
@@ -115,16 +115,6 @@ def one_customer_is_served_by_many_at_once(patch):
     patch.setattr(deliveries, "_owe", owe)
 
 
-def an_event_is_recorded_as_often_as_it_comes(patch):
-    """No unique event: every repetition of a webhook tells the customer again."""
-    honest = events.record
-
-    def record(type_, subject, **facts):
-        return honest(type_, f"{subject}:{uuid.uuid4().hex[:8]}", **facts)
-
-    patch.setattr(telling.events, "record", record)
-
-
 def crashes_are_not_counted_when_claimed(patch):
     """A crash leaves no trace, so an event that kills its worker does so for ever."""
     honest = processing.claim
@@ -149,7 +139,6 @@ BUGS = {
     a_failed_send_counts_as_delivered: {},
     slowing_down_burns_tries: {},
     one_customer_is_served_by_many_at_once: {"storm": 0.15},
-    an_event_is_recorded_as_often_as_it_comes: {},
     crashes_are_not_counted_when_claimed: {"poison": True},
 }
 
