@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 class CrmSyncConfig(AppConfig):
     name = "crm_sync"
-    verbose_name = _("Sync: CRM, accounting, messages, sheets")
+    verbose_name = _("What leaves")
 
     def ready(self) -> None:
         from crm_sync import deliveries, timeline

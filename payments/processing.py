@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import OperationalError, close_old_connections, connection, transaction
 from django.db.models import F, Q
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from payments.crashpoints import reach
 from payments.literals import literals
@@ -46,6 +47,11 @@ AGAIN_SOON = timedelta(milliseconds=100)
 State = InboundWebhook.State
 # Written into the SQL, so that SQLite sees that a partial index fits.
 OPEN = literals(InboundWebhook.OPEN)
+
+
+# Kept in English, shown in the reader's language.
+STOPPED_THE_WORKER = gettext_noop("Processing this event stopped the worker several times.")
+NOT_ENOUGH = gettext_noop("The provider's answers were not enough to understand this event.")
 
 
 class LeaseLost(Exception):
@@ -148,7 +154,7 @@ def claim(limit: int) -> list[InboundWebhook]:
                 state=State.NEEDS_ATTENTION,
                 lease_token="",
                 lease_until=None,
-                problem="Processing this event stopped the worker several times.",
+                problem=STOPPED_THE_WORKER,
             )
         InboundWebhook.objects.filter(
             pk__in=[pk for pk, _, _ in picked if pk not in buried]
@@ -206,7 +212,7 @@ def settle_problem(webhook: InboundWebhook, problem: BaseException) -> None:
             # Another worker changed the same payment in between: look again at once.
             postpone(webhook, timezone.now() + AGAIN_SOON, "", burns_try=True)
         case CallsNeeded():
-            _retry_or_bury(webhook, "The provider's answers were not enough to understand this.")
+            _retry_or_bury(webhook, NOT_ENOUGH)
         case ProviderUnreachable():
             _retry_or_bury(webhook, str(problem))
         case _:

@@ -168,7 +168,7 @@ def _of_webhook(webhook: InboundWebhook) -> Iterator[Step]:
         _("Webhook processed") if state == "done" else _("Webhook not processed yet"),
         state,
         webhook.get_state_display(),
-        detail=webhook.problem or webhook.event_type,
+        detail=_(webhook.problem) if webhook.problem else webhook.event_type,
         duration_ms=webhook.duration_ms,
         url=_page(webhook),
         rank=4,

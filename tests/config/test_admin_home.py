@@ -46,7 +46,7 @@ def test_a_fresh_house_says_the_next_steps(client):
     assert home.context["is_fresh"]
     assert reverse("admin:payments_provideraccount_add") in html
     assert "python3 manage.py demo" in html
-    assert "Nothing waits for you" in html
+    assert "no payment has arrived" in html
 
 
 def test_a_manager_of_a_fresh_house_is_not_sent_to_pages_that_refuse_them(client):
