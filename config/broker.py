@@ -53,7 +53,7 @@ class Watch:
     """Waits for a change of the database, cheaply, in the process that made it."""
 
     def wait(self, seconds: float) -> None:
-        raise NotImplementedError
+        raise NotImplementedError(type(self).__name__)
 
 
 class PostgreSQLWatch(Watch):

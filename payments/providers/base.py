@@ -86,12 +86,12 @@ class Provider:
 
         Pure and quick; `headers` have lower-case names, `now` is unix seconds.
         """
-        raise NotImplementedError
+        raise NotImplementedError("Each provider reads its own webhooks.")
 
     @staticmethod
     def read(body: bytes) -> Notice:
         """The event's own data. Raises BadPayload. Pure and quick; called after verify."""
-        raise NotImplementedError
+        raise NotImplementedError("Each provider reads its own webhooks.")
 
     def gather(self, webhook: InboundWebhook, *, may_call: bool) -> Any:
         """Everything that `project` needs to know about this event.
@@ -100,46 +100,46 @@ class Provider:
         `may_call` is false it raises CallsNeeded; with `may_call` it asks the API, and raises a
         ProviderProblem when that fails.
         """
-        raise NotImplementedError
+        raise NotImplementedError(type(self).__name__)
 
     def project(self, webhook: InboundWebhook, gathered: Any) -> bool:
         """Mirror and project inside the caller's transaction; False: nothing here concerns us.
 
         No network. Safe to repeat and indifferent to the order of events: the newest object wins.
         """
-        raise NotImplementedError
+        raise NotImplementedError(type(self).__name__)
 
     def bring_fees(self) -> int:
         """Ask, in few calls, for the fees of payments that still miss theirs; how many came.
 
         Outside any transaction. Raises a ProviderProblem.
         """
-        raise NotImplementedError
+        raise NotImplementedError(type(self).__name__)
 
     def check(self) -> str:
         """One sentence that names the account reached. Raises a ProviderProblem."""
-        raise NotImplementedError
+        raise NotImplementedError(type(self).__name__)
 
     def ensure_webhook_endpoint(self, url: str) -> str:
         """Create or adopt this account's endpoint for `url`; answers its id. Safe to repeat."""
-        raise NotImplementedError
+        raise NotImplementedError(type(self).__name__)
 
     def events_since(
         self, position: dict[str, Any]
     ) -> Iterator[tuple[list[bytes], dict[str, Any]]]:
         """Pages of raw events (as webhooks would have brought them) after `position`, oldest
         first, each with the position that follows it."""
-        raise NotImplementedError
+        raise NotImplementedError(type(self).__name__)
 
     def history(
         self, since: datetime, kind: str, position: dict[str, Any]
     ) -> Iterator[HistoryPage]:
         """Pages of the objects of one `kind` created after `since`, going on at `position`."""
-        raise NotImplementedError
+        raise NotImplementedError(type(self).__name__)
 
     def project_history(self, objects: Sequence[dict[str, Any]]) -> int:
         """Project objects of the past, each in its own short transaction; answers how many.
 
         May call the API between transactions. Safe to repeat.
         """
-        raise NotImplementedError
+        raise NotImplementedError(type(self).__name__)

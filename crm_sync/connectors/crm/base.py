@@ -82,35 +82,35 @@ class Crm(Connector):
 
     def has_own_key(self, kind: str) -> bool:
         """Whether records of `kind` can be created by our own key, so that repeating is safe."""
-        raise NotImplementedError
+        raise NotImplementedError(type(self).__name__)
 
     def wire(self, kind: str, values: dict[str, mappings.Value]) -> dict[str, str]:
         """The values as the CRM writes them, each after the type of its field."""
-        raise NotImplementedError
+        raise NotImplementedError(type(self).__name__)
 
     def find_contacts(self, drafts: Sequence[Draft]) -> None:
         """Adopt the contacts that exist with the drafts' e-mail addresses; fills `theirs`."""
-        raise NotImplementedError
+        raise NotImplementedError(type(self).__name__)
 
     def read(self, kind: str, drafts: Sequence[Draft], names: Iterable[str]) -> None:
         """Fill `theirs` for records whose id is known."""
-        raise NotImplementedError
+        raise NotImplementedError(type(self).__name__)
 
     def create(self, kind: str, drafts: Sequence[Draft]) -> None:
         """Create the records, or adopt those that exist with our key."""
-        raise NotImplementedError
+        raise NotImplementedError(type(self).__name__)
 
     def look_up_deals(self, drafts: Sequence[Draft]) -> None:
         """Adopt deals that a lost try may have created, by the CRM's search."""
-        raise NotImplementedError
+        raise NotImplementedError(type(self).__name__)
 
     def update(self, kind: str, drafts: Sequence[Draft]) -> None:
         """Write `values`. A draft whose record is gone gets a problem with the cause GONE."""
-        raise NotImplementedError
+        raise NotImplementedError(type(self).__name__)
 
     def associate(self, drafts: Sequence[Draft]) -> None:
         """Tie each deal to its `contact_id`. Safe to repeat."""
-        raise NotImplementedError
+        raise NotImplementedError(type(self).__name__)
 
     # --- What is owed ----------------------------------------------------------------------
 
