@@ -6,6 +6,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from django.db import connection
 from django.db import connection as database
 from django.db.backends.base.base import BaseDatabaseWrapper
 
