@@ -6,7 +6,6 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import connection
 from django.db import connection as database
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -149,7 +148,7 @@ def test_a_withdrawn_app_needs_a_person(oauth_office):
 
 @pytest.mark.django_db(transaction=True)
 def test_eight_workers_fetch_one_token(running, monkeypatch):
-    if connection.vendor == "sqlite":
+    if database.vendor == "sqlite":
         pytest.skip("Threads of one test share SQLite's memory, which locks whole tables.")
     monkeypatch.setattr(outbound, "ATOMIC_BLOCKS_AT_REST", 0)
     client_id, client_secret = SANDBOX_CLIENT
