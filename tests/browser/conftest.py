@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import sync_playwright
 
 from tests.browser.house import House, standing_house
 
@@ -16,16 +14,6 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page, StorageState
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-QUIET = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-sync",
-    "--no-first-run",
-    "--disable-component-update",
-    "--disable-background-networking",
-)
 PASSWORD = "Zielony-rower-88"
 
 
@@ -76,16 +64,6 @@ class Visitor:
             if wanted.evaluate("element => element === document.activeElement"):
                 return
         raise AssertionError(f"The keyboard does not reach {target}.")
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed: on Debian, apt-get install chromium.")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,6 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.urls import reverse
 from django.utils import timezone
-from playwright.sync_api import sync_playwright
 
 from payments.models import Event, Heartbeat
 from tests.admin_people import PASSWORD, person
@@ -36,22 +34,6 @@ pytestmark = [
     pytest.mark.usefixtures("django_db_setup"),
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
 ]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    # Playwright's loop runs in this thread; the tests' own queries are made beside it.
-    before = os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-        yield browser
-        browser.close()
-    if before is None:
-        del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 
 class Visit:
@@ -190,8 +172,9 @@ def test_filters_palette_menu_and_actions_work_without_eval(desk, house):
     page.click("#filter-form button[type=submit]")
     page.wait_for_url("**/?status=succeeded")
 
+    page.wait_for_load_state("networkidle")
     page.keyboard.press("Control+k")
-    page.locator("#search-input-command").press_sequentially("249")
+    page.locator("#search-input-command").press_sequentially("249", delay=50)
     page.wait_for_selector("#command-results-list li a")
     desk.is_in_order("palette open")
     page.keyboard.press("ArrowDown")
