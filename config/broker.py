@@ -97,8 +97,8 @@ class SQLiteWatch(Watch):
         return int(self.watching.execute("PRAGMA data_version").fetchone()[0])
 
 
-class WakeBroker(ORM):  # type: ignore[misc]
-    """django-q2's database broker that is woken instead of polling."""
+class Bell(Broker):  # type: ignore[misc]
+    """What both brokers share: hand out the bell while something is due, else wait for a change."""
 
     def __init__(self, list_key: str | None = None) -> None:
         super().__init__(list_key)
@@ -107,14 +107,17 @@ class WakeBroker(ORM):  # type: ignore[misc]
         self.rung_at = 0.0
         self.looked_at = 0.0
 
-    def dequeue(self) -> Sequence[tuple[Any, str]]:
-        """Tasks of the queue, or the bell when something is due; [] after a quiet moment."""
+    def queued(self) -> Sequence[tuple[Any, Any]]:
+        """Tasks of django-q2's own queue (its schedules put them there), without waiting."""
+        raise NotImplementedError(type(self).__name__)
+
+    def dequeue(self) -> Sequence[tuple[Any, Any]]:
+        """Tasks of the queue, and the bell when something is due; [] after a quiet moment."""
         close_old_connections()
-        tasks: list[tuple[Any, str]] = []
+        tasks: list[tuple[Any, Any]] = []
         if time.monotonic() - self.looked_at > LOOK:
             self.looked_at = time.monotonic()
-            if self.get_connection().filter(key=self.list_key, lock__lt=timezone.now()).exists():
-                tasks = list(super().dequeue() or [])
+            tasks = list(self.queued())
         since = time.monotonic() - self.rung_at
         if since < REST:
             self._watch().wait(REST - since)
@@ -125,10 +128,6 @@ class WakeBroker(ORM):  # type: ignore[misc]
             self._watch().wait(LOOK)
         return tasks
 
-    def acknowledge(self, task_id: Any) -> None:
-        if task_id is not None:
-            super().acknowledge(task_id)
-
     def _watch(self) -> Watch:
         # The broker is made before django-q2 forks: each process opens its own connection.
         if self.watch is None or self.watching_pid != os.getpid():
@@ -137,28 +136,21 @@ class WakeBroker(ORM):  # type: ignore[misc]
         return self.watch
 
 
-class RedisBell(Redis):  # type: ignore[misc]
-    """Redis as bell and queue. What it loses the sweep over our own rows finds again."""
+class WakeBroker(Bell, ORM):  # type: ignore[misc]
+    """django-q2's database broker that is woken instead of polling."""
 
-    def __init__(self, list_key: str | None = None) -> None:
-        super().__init__(list_key)
-        self.rung_at = 0.0
+    def queued(self) -> Sequence[tuple[Any, Any]]:
+        waiting = self.get_connection().filter(key=self.list_key, lock__lt=timezone.now())
+        return list(ORM.dequeue(self) or []) if waiting.exists() else []
 
-    def dequeue(self) -> Sequence[tuple[Any, Any]]:
-        """Tasks of the queue (also the bells that `ring` put there), or our own bell when due."""
-        close_old_connections()
-        is_quiet = time.monotonic() - self.rung_at > SIGN_OF_LIFE
-        if is_quiet or work.is_due():
-            self.rung_at = time.monotonic()
-            return [bell()]
-        return list(super().dequeue() or [])
+    def acknowledge(self, task_id: Any) -> None:
+        if task_id is not None:
+            super().acknowledge(task_id)
 
 
-def ring() -> None:
-    """Hurry the worker. Nothing is lost when nobody hears it."""
-    if settings.REDIS_URL:
-        broker: Broker = RedisBell()
-        broker.enqueue(bell()[1])
-    elif settings.IS_POSTGRESQL:
-        with connection.cursor() as cursor:
-            cursor.execute(f"NOTIFY {CHANNEL}")
+class RedisBell(Bell, Redis):  # type: ignore[misc]
+    """Redis as django-q2's queue. What it loses nobody misses: the bell looks at our own rows."""
+
+    def queued(self) -> Sequence[tuple[Any, Any]]:
+        task = self.connection.lpop(self.list_key)
+        return [(None, task)] if task else []
